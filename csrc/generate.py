@@ -1,0 +1,82 @@
+#!/usr/bin/env python3
+"""Write steps.h: the C face of minibox/steps.py.
+
+    generate.py DIRECTORY
+
+For each kind of step a number, a structure and its schema for the checker; the names of parts,
+figures and calls; and the dispatch to one function for each kind.  Made when the engine is built,
+never by hand, so that Python and C cannot disagree.
+"""
+
+import os
+import sys
+
+sys.dont_write_bytecode = True
+sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), os.pardir))
+
+from minibox import plan, steps  # noqa: E402
+
+TYPES = {"int": ("int64_t", "i"), "bool": ("int64_t", "b"), "str": ("struct mb_str", "s"),
+         "tuple[str, ...]": ("struct mb_list", "S"), "tuple[int, ...]": ("struct mb_list", "I")}
+
+
+def words():
+    """For each kind: its C name, its constant, the kind."""
+    for kind in steps.KINDS:
+        name = steps.name_of(kind).replace("-", "_")
+        yield name, "MB_" + name.upper(), kind
+
+
+def enum(name, prefix, words):
+    yield f"enum {name} {{"
+    yield from (f"    {prefix}{word.upper()}," for word in words)
+    yield "};"
+
+
+def header():
+    yield "/* Made by generate.py from minibox/steps.py. */"
+    yield "#pragma once"
+    yield f"#define MB_VERSION {plan.VERSION}u"
+    yield f"#define MB_MAX_STEPS {plan.MAX_STEPS}u"
+    yield f"#define MB_MAX_SIZE {plan.MAX_SIZE}u"
+    yield f"#define MB_MAX_TREES {steps.MAX_TREES}"
+    yield f"#define MB_MAX_CGROUPS {steps.MAX_CGROUPS}"
+    yield f"enum {{ MB_GATE_IDS = {steps.GATE_IDS}, MB_GATE_CGROUP = {steps.GATE_CGROUP} }};"
+    yield from enum("mb_part", "MB_PART_", (*steps.PARTS, "count"))
+    yield from enum("mb_figure", "MB_FIGURE_", (*steps.FIGURES, "count"))
+    yield from enum("mb_call", "MB_CALL_", steps.CALLS)
+    yield "enum mb_kind {"
+    yield "    MB_KIND_NONE,"
+    yield from (f"    {constant}," for _, constant, _ in words())
+    yield "    MB_KIND_COUNT"
+    yield "};"
+    for name, _, kind in words():
+        yield f"struct mb_{name} {{"
+        yield "    struct mb_step head;"
+        yield from (f"    {TYPES[of][0]} {field};" for field, of in kind.__fields__.items())
+        yield "};"
+    yield "/* A letter for each field: i int, b bool, s string, S strings, I ints; parts as a bit mask. */"
+    yield "struct mb_schema { const char *name, *fields; unsigned parts; };"
+    yield "#define MB_SCHEMA \\"
+    for name, constant, kind in words():
+        letters = "".join(TYPES[of][1] for of in kind.__fields__.values())
+        parts = sum(1 << steps.PARTS.index(part) for part in kind.parts)
+        yield f'    [{constant}] = {{ "{steps.name_of(kind)}", "{letters}", {parts} }}, \\'
+    yield ""
+    yield "#define MB_DISPATCH(box, step) \\"
+    yield from (f"    case {constant}: return step_{name}((box), (const struct mb_{name} *)(step)); \\"
+                for name, constant, _ in words())
+    yield ""
+
+
+def main(directory):
+    os.makedirs(directory, exist_ok=True)
+    target = os.path.join(directory, "steps.h")
+    text = "\n".join(header())
+    if not os.path.exists(target) or open(target).read() != text:
+        with open(target, "w") as file:
+            file.write(text)
+
+
+if __name__ == "__main__":
+    main(sys.argv[1])

@@ -1,0 +1,860 @@
+"""Every kind of step that a plan is made of, once: its fields, its sentence, its sources.
+
+A step is one act of the engine, of the box's init or of the application's own process, complete
+in itself.  Its docstring is its definition: the first line is the sentence that people read
+(`{field}` is filled in), then why, units, errors and source.  `csrc/generate.py` makes the C
+structures and the dispatch from these classes, so the order here is the numbering in the plan's
+binary form; `csrc/steps.c` has one function for each, in this order and under these names.
+
+Fields are int, bool, str, tuple[str, ...] or tuple[int, ...].  Registers: a step names a cgroup
+or a detached mount tree that another step opened by a small number (`cgroup`, `tree`).
+Paths called `target` lie in the box and are walked beneath the new root's own descriptor
+(openat2 with RESOLVE_IN_ROOT and RESOLVE_NO_MAGICLINKS); paths called `source` lie on the host.
+"""
+
+from __future__ import annotations
+
+from minibox.record import Record
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import ClassVar
+
+PREPARE, ENTER, APP, FINISH = PARTS = ("prepare", "enter", "app", "finish")
+"""Who acts: the engine before the box runs, init inside it, the application's own process, the
+engine after the last process is dead."""
+
+GATE_IDS, GATE_CGROUP = 1, 2
+"""What init waits for: its ids (and the mount trees opened for it), and its place in the cgroups."""
+
+MAX_TREES, MAX_CGROUPS = 64, 8
+"""Registers for detached mount trees (limits the volumes of one box) and for cgroups."""
+
+FIGURES = ("cpu_ns", "cpu_user_ns", "cpu_system_ns", "throttled_ns", "memory_peak_bytes",
+           "oom_kills", "pids_peak", "pids_refused", "io_read_bytes", "io_write_bytes")
+"""What a cgroup can tell at the end; the place in this tuple is the number in the report."""
+
+
+class Step(Record):
+    """Base of all steps."""
+
+    parts: ClassVar[tuple[str, ...]] = ()
+
+
+# ---- prepare: the engine, on the host, with the caller's own privileges ------------------------
+
+class Watch(Step):
+    """Watch the box from outside: {walltime_ns} ns of wall time, {cputime_ns} ns of CPU time, {output_bytes} bytes of output, {rss_bytes} bytes resident.
+
+    Why:    what no kernel limit caps for a whole box, the engine measures and ends.
+    Units:  ns and bytes; 0 is no limit. Wall time counts from the application's exec.
+    Errors: EMFILE for the timers.
+    Source: timerfd_create(2), clock_gettime(2); Linux 2.6.25.
+    """
+
+    parts = (PREPARE,)
+    walltime_ns: int = 0
+    cputime_ns: int = 0
+    output_bytes: int = 0
+    rss_bytes: int = 0
+
+
+class StopWith(Step):
+    """Stop the box by signal {signal}, and by SIGKILL {timeout_ns} ns later.
+
+    Why:    an application may tidy up when it is asked to end, but it may not refuse to.
+    Units:  ns.
+    Errors: none.
+    Source: signal(7).
+    """
+
+    parts = (PREPARE,)
+    signal: int
+    timeout_ns: int
+
+
+class OpenStreams(Step):
+    """Make the box's standard streams (stdin: {stdin}, terminal: {terminal}).
+
+    Why:    a box never holds a host file or the caller's terminal; the engine relays those through
+            pipes or a terminal of the box's own. Pipes and /dev/null pass straight through,
+            unless output is counted ({relay}).
+    Units:  stdin "null" or "caller".
+    Errors: EMFILE; EBADF is never an error: a closed stream becomes /dev/null.
+    Source: pipe(2), splice(2), pty(7).
+    """
+
+    parts = (PREPARE,)
+    stdin: str
+    terminal: bool
+    relay: bool
+
+
+class LeaseIds(Step):
+    """Lease {size} user and group ids for this box from {first} on, under a lock in {path}.
+
+    Why:    a box that root starts gets ids that no other box and no host user has.
+    Units:  one of {count} ranges, the first whose byte in the file is not locked; the kernel ends
+            the lease when the engine ends.
+    Errors: EUSERS when all are leased; EPERM when the file is not root's own.
+    Source: fcntl(2) open file description locks; Linux 3.15.
+    """
+
+    parts = (PREPARE,)
+    path: str
+    first: int
+    size: int
+    count: int
+
+
+class SweepCgroups(Step):
+    """Remove what dead boxes left of cgroups under {parent}.
+
+    Why:    an engine that was killed cannot tidy up; its lock on the directory is gone, though.
+    Errors: none: what cannot be removed stays.
+    Source: flock(2), cgroups(7).
+    """
+
+    parts = (PREPARE,)
+    parent: str
+
+
+class MakeCgroup(Step):
+    """Make a cgroup for the box in {parent} (register {cgroup}).
+
+    Why:    the kernel counts and caps what a cgroup uses, however many processes share it.
+            The name is random, created and never adopted.
+    Errors: EACCES, EROFS, ENOENT: the parent is not ours to use; EAGAIN, ENOSPC: its limits.
+    Source: cgroups(7).
+    """
+
+    parts = (PREPARE,)
+    cgroup: int
+    parent: str
+
+
+class WriteCgroup(Step):
+    """Write {value} to {file} of cgroup {cgroup}.
+
+    Why:    this is the cap.
+    Errors: EINVAL: the kernel does not take the value; EBUSY: already in use; ENOENT: the
+            controller is not enabled here. With {optional} set, an absent file is no error.
+    Source: cgroups(7), Documentation/admin-guide/cgroup-v2.rst and cgroup-v1/.
+    """
+
+    parts = (PREPARE,)
+    cgroup: int
+    file: str
+    value: str
+    optional: bool = False
+
+
+class WatchOom(Step):
+    """Have the kernel tell when cgroup {cgroup} is out of memory.
+
+    Why:    cgroup v1 kills one process at a time; the box is to end as a whole, as on v2.
+    Errors: ENOENT on a kernel without v1 memory events.
+    Source: Documentation/admin-guide/cgroup-v1/memory.rst, eventfd(2).
+    """
+
+    parts = (PREPARE,)
+    cgroup: int
+
+
+class CloneInit(Step):
+    """Start the box's init in new namespaces: {namespaces}.
+
+    Why:    each namespace gives the box its own view of one global thing, and the user namespace
+            makes the others possible without root. On cgroup v2 it starts inside cgroup {cgroup}.
+    Units:  namespaces by their names in /proc/PID/ns; cgroup -1 is none.
+    Errors: EPERM: user namespaces are switched off; ENOSPC: max_user_namespaces; EAGAIN: the
+            caller's process limit; EBUSY, EACCES: the cgroup may not be entered.
+    Source: clone(2), namespaces(7); clone3 Linux 5.3, CLONE_INTO_CGROUP 5.7.
+    """
+
+    parts = (PREPARE,)
+    namespaces: tuple[str, ...]
+    cgroup: int = -1
+
+
+class MapIds(Step):
+    """Map the box's user ids {uids} and group ids {gids} to the host's.
+
+    Why:    inside, ids mean what the box says; outside, they are these and nothing more. Root
+            inside is never root outside.
+    Units:  triples (inside, outside, count); with {leased} set, outside counts from the leased
+            range. With {deny_setgroups} set, groups can never be dropped or set.
+    Errors: EPERM: an outside id that is not the caller's; EINVAL: overlapping ranges.
+    Source: user_namespaces(7); Linux 3.8, setgroups 3.19.
+    """
+
+    parts = (PREPARE,)
+    uids: tuple[int, ...]
+    gids: tuple[int, ...]
+    deny_setgroups: bool
+    leased: bool = False
+
+
+class MapIdsWithHelpers(Step):
+    """Map user ids {uids} by {uid_helper} and group ids {gids} by {gid_helper}.
+
+    Why:    an unprivileged user may map more than the own id only through these set-uid helpers,
+            which check /etc/subuid and /etc/subgid.
+    Units:  triples (inside, outside, count).
+    Errors: EPERM: the helper refused (what it said is in the detail); ENOENT: it is not there.
+    Source: newuidmap(1), subuid(5).
+    """
+
+    parts = (PREPARE,)
+    uids: tuple[int, ...]
+    gids: tuple[int, ...]
+    uid_helper: str
+    gid_helper: str
+
+
+class OpenTree(Step):
+    """Clone the mount tree at {source} (register {tree}).
+
+    Why:    a detached copy can be changed (read-only, nosuid, other ids) before the box sees it.
+            With {id_mapped} set, owners are shifted into the box's ids, which only root may do.
+    Errors: ENOENT, EACCES: the source cannot be reached; EINVAL: a file system that cannot be
+            ID-mapped; EPERM outside our own user namespace.
+    Source: open_tree(2) Linux 5.2, mount_setattr(2) 5.12.
+    """
+
+    parts = (PREPARE, ENTER)
+    tree: int
+    source: str
+    id_mapped: bool = False
+
+
+class EnterCgroup(Step):
+    """Move init into cgroup {cgroup}, where all its children will be born.
+
+    Why:    on v1 a process joins after it was made; the application is not started before.
+    Errors: EACCES: not our subtree; EINVAL: cpuset without cpus or mems.
+    Source: cgroups(7).
+    """
+
+    parts = (PREPARE,)
+    cgroup: int
+
+
+class Release(Step):
+    """Let init pass gate {gate}.
+
+    Why:    init must not act before its ids are mapped (1), nor start the application before it is
+            in its cgroups (2). Mount trees opened so far go with it.
+    Errors: EPIPE: init is dead, its own step says why.
+    Source: unix(7), SCM_RIGHTS.
+    """
+
+    parts = (PREPARE,)
+    gate: int
+
+
+# ---- enter: init, inside the new namespaces ----------------------------------------------------
+
+class Await(Step):
+    """Wait for the engine to open gate {gate}.
+
+    Why:    see the engine's own step of that gate.
+    Errors: EPIPE: the engine is dead, so the box ends.
+    Source: unix(7).
+    """
+
+    parts = (ENTER,)
+    gate: int
+
+
+class SetIds(Step):
+    """Become user {uid}, group {gid}, with the groups {groups}.
+
+    Why:    files are made and checks are done under these ids from here on.
+    Units:  ids as the box sees them. With {keep_groups} set, supplementary groups are left alone,
+            because this map forbids setgroups.
+    Errors: EINVAL: an id that the box's map does not have; EPERM without CAP_SETUID.
+    Source: setresuid(2), setgroups(2), user_namespaces(7).
+    """
+
+    parts = (ENTER, APP)
+    uid: int
+    gid: int
+    groups: tuple[int, ...] = ()
+    keep_groups: bool = False
+
+
+class StopPropagation(Step):
+    """Make every mount private.
+
+    Why:    a mount made in the box must not appear on the host, nor the other way round.
+    Errors: none in a mount namespace of our own.
+    Source: mount_namespaces(7), MS_REC|MS_PRIVATE; Linux 2.6.15.
+    """
+
+    parts = (ENTER,)
+
+
+class MountStage(Step):
+    """Mount the box's own tmpfs of at most {size_bytes} bytes and {inodes} inodes.
+
+    Why:    it holds what the box writes and the places to put the new root together; it has no
+            name on the host and ends with the box.
+    Units:  bytes; inodes as a count.
+    Errors: EPERM outside our own user namespace.
+    Source: tmpfs(5), fsopen(2); Linux 5.2.
+    """
+
+    parts = (ENTER,)
+    size_bytes: int
+    inodes: int
+
+
+class MountOverlay(Step):
+    """Lay {upper} over the read-only {lower}, as {target} of the stage (work directory: {work}).
+
+    Why:    the box may change any file, and the file system below stays as it is.
+    Units:  paths relative to the stage.
+    Errors: EPERM before Linux 5.11 without root; EINVAL: the file system below or above cannot
+            carry an overlay.
+    Source: Documentation/filesystems/overlayfs.rst.
+    """
+
+    parts = (ENTER,)
+    lower: str
+    upper: str
+    work: str
+    target: str
+
+
+class UseRoot(Step):
+    """Take {path} of the stage as the box's new root.
+
+    Why:    every later path of the box is walked beneath this directory's descriptor.
+    Errors: ENOENT, ENOTDIR.
+    Source: openat2(2), Linux 5.6.
+    """
+
+    parts = (ENTER,)
+    path: str
+
+
+class MakeDir(Step):
+    """Make the directory {target} with mode {mode}, owned by {uid}:{gid}.
+
+    Why:    a place that programs expect, or a place to mount on. One that exists is left alone.
+    Units:  ids as the box sees them.
+    Errors: EROFS: the root file system is read-only and lacks it; ENOTDIR.
+    Source: mkdir(2).
+    """
+
+    parts = (ENTER,)
+    target: str
+    mode: int = 0o755
+    uid: int = -1
+    gid: int = -1
+
+
+class MakeLink(Step):
+    """Make {target} a symbolic link to {to}.
+
+    Why:    as on the host (/bin -> usr/bin), or a name that programs expect (/dev/stdin).
+    Errors: none if it exists already; EROFS.
+    Source: symlink(2).
+    """
+
+    parts = (ENTER,)
+    target: str
+    to: str
+
+
+class MakeFile(Step):
+    """Write the small file {target} with mode {mode}.
+
+    Why:    the box's own /etc/passwd, /etc/hosts and so on, instead of the host's.
+    Errors: EROFS, ENOSPC; a link at that place is not followed.
+    Source: open(2).
+    """
+
+    parts = (ENTER,)
+    target: str
+    content: str
+    mode: int = 0o644
+
+
+class CopyFile(Step):
+    """Copy the host's {source} to {target} with mode {mode}.
+
+    Why:    a copy costs a fifth of a mount, and shows no owner, inode or later change of the host.
+    Units:  at most 4 MiB.
+    Errors: EFBIG; ENOENT and EACCES of the source are no error: the box goes without.
+    Source: sendfile(2).
+    """
+
+    parts = (ENTER,)
+    source: str
+    target: str
+    mode: int = 0o644
+
+
+class AttachTree(Step):
+    """Attach mount tree {tree} at {target} with {options}.
+
+    Why:    the box gets this part of the host, and no more rights on it than it needs.
+    Units:  options of ro, nosuid, nodev, noexec; they hold for all mounts of the tree.
+            With {at_stage} set the target lies in the stage; a missing target is made, a file
+            for a file, a directory for a directory.
+    Errors: ENOTDIR, EISDIR: source and target are not of one kind; EROFS: nowhere to make it.
+    Source: move_mount(2) Linux 5.2, mount_setattr(2) 5.12.
+    """
+
+    parts = (ENTER,)
+    tree: int
+    target: str
+    options: tuple[str, ...]
+    at_stage: bool = False
+
+
+class MountTmpfs(Step):
+    """Mount a tmpfs of at most {size_bytes} bytes and {inodes} inodes on {target} (mode {mode}, {options}).
+
+    Why:    a private place to write, that ends with the box and cannot fill the host.
+    Units:  bytes; mode an int such as 0o1777; ids as the box sees them.
+    Errors: EPERM outside our own user namespace; ENOSPC is the mount limit, not the disk.
+    Source: mount(2), tmpfs(5), user_namespaces(7); Linux 3.9 for user namespaces.
+    """
+
+    parts = (ENTER,)
+    target: str
+    size_bytes: int
+    inodes: int
+    mode: int
+    options: tuple[str, ...]
+    uid: int = -1
+    gid: int = -1
+
+
+class MountProc(Step):
+    """Mount a new proc on {target}.
+
+    Why:    it shows the box's own processes and no others. With {hide_others} set, a process sees
+            only those it could trace, so init stays hidden from the application.
+    Errors: EPERM: this host hides parts of its /proc (an outer container does), so a new one is
+            refused.
+    Source: proc(5), pid_namespaces(7), mount_namespaces(7).
+    """
+
+    parts = (ENTER,)
+    target: str
+    hide_others: bool
+
+
+class MountSysfs(Step):
+    """Mount sysfs read-only on {target}.
+
+    Why:    some programs look for devices and network interfaces there.
+    Errors: EPERM: without a network namespace of its own a box may not mount one.
+    Source: sysfs(5).
+    """
+
+    parts = (ENTER,)
+    target: str
+
+
+class BindDevice(Step):
+    """Show the host's device {source} ({major}:{minor}) as {target}.
+
+    Why:    a user namespace cannot make device nodes; this one is verified to be that device.
+    Errors: ENXIO: the host's file is another device, or none.
+    Source: mknod(2), null(4).
+    """
+
+    parts = (ENTER,)
+    source: str
+    target: str
+    major: int
+    minor: int
+
+
+class MountDevpts(Step):
+    """Mount a new devpts on {target}.
+
+    Why:    terminals of the box's own; the host's cannot be named.
+    Errors: EINVAL before Linux 4.7.
+    Source: pts(4), Documentation/filesystems/devpts.rst.
+    """
+
+    parts = (ENTER,)
+    target: str
+
+
+class OpenTerminal(Step):
+    """Open a terminal in the box and hand its master to the engine.
+
+    Why:    the box gets a terminal of its own, so it cannot type into or read from the caller's.
+    Errors: ENOSPC: /proc/sys/kernel/pty/max.
+    Source: pty(7), TIOCGPTPEER Linux 4.13.
+    """
+
+    parts = (ENTER,)
+
+
+class MaskPaths(Step):
+    """Cover {targets} with nothing.
+
+    Why:    they tell about, or control, the host. A file is covered by a null device, a directory
+            by an empty read-only tmpfs. What is not there needs no cover.
+    Errors: EPERM outside our own user namespace.
+    Source: mount_namespaces(7).
+    """
+
+    parts = (ENTER,)
+    targets: tuple[str, ...]
+
+
+class ReadOnlyPaths(Step):
+    """Make {targets} read-only.
+
+    Why:    they control the kernel; reading them is harmless. What is not there is passed over.
+    Errors: EPERM outside our own user namespace.
+    Source: mount_setattr(2).
+    """
+
+    parts = (ENTER,)
+    targets: tuple[str, ...]
+
+
+class RemountReadOnly(Step):
+    """Make the mount at {target} read-only, now that it is complete.
+
+    Why:    set-up had to write there, the application need not.
+    Errors: EINVAL: not a mount.
+    Source: mount_setattr(2) Linux 5.12.
+    """
+
+    parts = (ENTER,)
+    target: str
+
+
+class BringUpLoopback(Step):
+    """Bring up the loopback interface.
+
+    Why:    a new network namespace has one, but down; with it, 127.0.0.1 is the box itself.
+    Errors: EPERM outside our own user namespace.
+    Source: netdevice(7), network_namespaces(7).
+    """
+
+    parts = (ENTER,)
+
+
+class SetHostname(Step):
+    """Set the host name to {name}.
+
+    Why:    the box does not learn what the host is called.
+    Errors: EPERM outside our own UTS namespace.
+    Source: sethostname(2), uts_namespaces(7).
+    """
+
+    parts = (ENTER,)
+    name: str
+
+
+class OffsetClocks(Step):
+    """Shift the box's monotonic clock by {monotonic_ns} ns and its boot time by {boottime_ns} ns.
+
+    Why:    the box sees another uptime: for tests of long-running programs, and to hide the host's.
+    Units:  ns, negative is earlier.
+    Errors: ERANGE: the clock would be negative or too large; EPERM.
+    Source: time_namespaces(7); Linux 5.6.
+    """
+
+    parts = (ENTER,)
+    monotonic_ns: int
+    boottime_ns: int
+
+
+class UnshareCgroup(Step):
+    """Make a cgroup namespace, rooted where the box now is.
+
+    Why:    the box sees its own cgroup as "/" and does not learn the host's names.
+    Errors: EPERM outside our own user namespace.
+    Source: cgroup_namespaces(7); Linux 4.6.
+    """
+
+    parts = (ENTER,)
+
+
+class PivotRoot(Step):
+    """Make the new root the root of this mount namespace, and unmount the old one.
+
+    Why:    after this no path leads to the host's files, for any privilege.
+    Errors: EINVAL: the host's root is its initial ramfs, which cannot be moved (use --root-by chroot).
+    Source: pivot_root(2).
+    """
+
+    parts = (ENTER,)
+
+
+class ChangeRoot(Step):
+    """Only chroot into the new root; the host's mounts stay in this mount namespace.
+
+    Why:    to show the difference: chroot changes where paths start, and nothing else.
+    Errors: EPERM without CAP_SYS_CHROOT.
+    Source: chroot(2).
+    """
+
+    parts = (ENTER,)
+
+
+class CloneApp(Step):
+    """Start the application's process, in a user namespace of its own: {nested}.
+
+    Why:    init stays in the user namespace above, so the application holds no privilege over it;
+            ids {uids} and {gids} are the same inside and outside.
+    Units:  triples (inside, outside, count).
+    Errors: ENOSPC: max_user_namespaces; EAGAIN: the process limit.
+    Source: clone(2), user_namespaces(7).
+    """
+
+    parts = (ENTER,)
+    nested: bool
+    uids: tuple[int, ...]
+    gids: tuple[int, ...]
+    deny_setgroups: bool
+
+
+# ---- app: what the application's own process does last -----------------------------------------
+
+class NewSession(Step):
+    """Start a new session, with the box's terminal: {terminal}.
+
+    Why:    the application leaves the caller's session, so it cannot reach the caller's terminal.
+    Errors: EPERM: already a session leader.
+    Source: setsid(2), ioctl_tty(2) TIOCSCTTY.
+    """
+
+    parts = (APP,)
+    terminal: bool
+
+
+class UseStreams(Step):
+    """Put the box's streams in place as descriptors 0, 1 and 2.
+
+    Why:    nothing else that the caller had open gets into the box.
+    Errors: EBADF is our bug.
+    Source: dup3(2).
+    """
+
+    parts = (APP,)
+
+
+class SetRlimit(Step):
+    """Limit resource {resource} to {soft} (hard limit {hard}).
+
+    Why:    what the kernel counts for each process, or for each user of this user namespace.
+    Units:  as in getrlimit(2); -1 is unlimited.
+    Errors: EPERM: raising a hard limit needs CAP_SYS_RESOURCE on the host.
+    Source: prlimit(2); per user namespace since Linux 5.14.
+    """
+
+    parts = (APP,)
+    resource: int
+    soft: int
+    hard: int
+
+
+class SetOomScore(Step):
+    """Set the out-of-memory score adjustment to {adjustment}.
+
+    Why:    when the whole machine runs out of memory, the box goes before other work.
+    Units:  -1000 to 1000.
+    Errors: EACCES: lowering it needs CAP_SYS_RESOURCE on the host.
+    Source: proc(5).
+    """
+
+    parts = (APP,)
+    adjustment: int
+
+
+class SetUmask(Step):
+    """Set the umask to {mask}.
+
+    Why:    the caller's own must not decide who may read what the box writes.
+    Errors: none.
+    Source: umask(2).
+    """
+
+    parts = (APP,)
+    mask: int
+
+
+class ChangeDir(Step):
+    """Change to the working directory {path}.
+
+    Why:    the caller's own is outside the box.
+    Errors: ENOENT, ENOTDIR, EACCES.
+    Source: chdir(2).
+    """
+
+    parts = (APP,)
+    path: str
+
+
+class DropCapabilities(Step):
+    """Drop all capabilities but {keep}, and lock the securebits.
+
+    Why:    user id 0 of the box is then an ordinary user, in its own namespace too.
+    Units:  keep is a bit mask as in /proc/PID/status.
+    Errors: EPERM is our bug.
+    Source: capabilities(7).
+    """
+
+    parts = (APP,)
+    keep: int
+
+
+class NoNewPrivileges(Step):
+    """Forbid gaining privileges by exec.
+
+    Why:    set-uid and file capabilities have no effect from here on, for all descendants.
+    Errors: none.
+    Source: prctl(2) PR_SET_NO_NEW_PRIVS; Linux 3.5.
+    """
+
+    parts = (APP,)
+
+
+class CloseFiles(Step):
+    """Close every descriptor above 2 at exec.
+
+    Why:    an inherited descriptor is a hole through every wall.
+    Errors: none.
+    Source: close_range(2) CLOSE_RANGE_CLOEXEC; Linux 5.11.
+    """
+
+    parts = (APP,)
+
+
+class DieWithParent(Step):
+    """Be killed when the parent dies.
+
+    Why:    the box must not outlive its engine. It comes after the last change of ids, which
+            clears it.
+    Errors: ESRCH: the parent is dead already.
+    Source: prctl(2) PR_SET_PDEATHSIG.
+    """
+
+    parts = (ENTER, APP)
+
+
+class Exec(Step):
+    """Run {argv}.
+
+    Why:    from here on the box runs the application's own code.
+    Units:  a name without a slash is looked for in {path}, a list as in PATH; {environment} holds
+            NAME=VALUE and is the whole environment.
+    Errors: ENOENT, EACCES, ENOEXEC, ELOOP, E2BIG: told apart by looking at the file.
+    Source: execve(2).
+    """
+
+    parts = (APP,)
+    argv: tuple[str, ...]
+    environment: tuple[str, ...]
+    path: str
+
+
+# ---- finish: the engine, after the last process is dead ----------------------------------------
+
+class ReadCgroup(Step):
+    """Read figure {figure} from {file} of cgroup {cgroup}, times {scale}.
+
+    Why:    the kernel's own count, exact, for all processes that ever were in the box.
+    Units:  figure is a place in FIGURES; with a {key}, the file has lines "key value".
+    Errors: none: an absent file leaves the figure unmeasured.
+    Source: cgroups(7).
+    """
+
+    parts = (FINISH,)
+    cgroup: int
+    file: str
+    key: str
+    figure: int
+    scale: int = 1
+
+
+class RemoveCgroup(Step):
+    """Remove cgroup {cgroup}.
+
+    Why:    nothing is left behind.
+    Errors: EBUSY: something is still in it, which the next start sweeps.
+    Source: cgroups(7).
+    """
+
+    parts = (FINISH,)
+    cgroup: int
+
+
+class Fail(Step):
+    """Fail with errno {errno}.
+
+    Why:    in the place of any other step it shows, and tests, that a failure there leaves nothing.
+    Units:  an errno number.
+    Errors: the one asked for.
+    Source: none.
+    """
+
+    parts = PARTS
+    errno: int
+
+
+KINDS: tuple[type[Step], ...] = (
+    Watch, StopWith, OpenStreams, LeaseIds, SweepCgroups, MakeCgroup, WriteCgroup, WatchOom,
+    CloneInit, MapIds, MapIdsWithHelpers, OpenTree, EnterCgroup, Release,
+    Await, SetIds, StopPropagation, MountStage, MountOverlay, UseRoot, MakeDir, MakeLink, MakeFile,
+    CopyFile, AttachTree, MountTmpfs, MountProc, MountSysfs, BindDevice, MountDevpts, OpenTerminal,
+    MaskPaths, ReadOnlyPaths, RemountReadOnly, BringUpLoopback, SetHostname, OffsetClocks,
+    UnshareCgroup, PivotRoot, ChangeRoot, CloneApp,
+    NewSession, UseStreams, SetRlimit, SetOomScore, SetUmask, ChangeDir, DropCapabilities,
+    NoNewPrivileges, CloseFiles, DieWithParent, Exec,
+    ReadCgroup, RemoveCgroup, Fail,
+)
+"""All kinds; the place in this tuple, from 1, is the kind's number in the binary form."""
+
+CALLS = (
+    "none", "open", "openat2", "close", "read", "write", "mkdirat", "symlinkat", "fchownat",
+    "fchmod", "unlinkat", "flock", "fcntl", "fstat", "statx", "getdents64", "sendfile", "pipe2",
+    "socketpair", "sendmsg", "recvmsg", "eventfd2", "timerfd_create", "timerfd_settime",
+    "signalfd4", "epoll_create1", "epoll_ctl", "clone3", "pidfd_open", "pidfd_send_signal",
+    "waitid", "unshare", "setns", "open_tree", "move_mount", "mount_setattr", "fsopen", "fsconfig",
+    "fsmount", "mount", "umount2", "pivot_root", "chroot", "fchdir", "chdir", "setresuid",
+    "setresgid", "setgroups", "setsid", "ioctl", "dup3", "prlimit64", "umask", "prctl", "capset",
+    "close_range", "execve", "socket", "sethostname", "getrandom", "mmap", "memfd_create",
+    "vfork", "landlock_create_ruleset", "landlock_add_rule", "landlock_restrict_self", "seccomp",
+    "keyctl", "readlinkat", "faccessat2",
+)
+"""System calls that a step may report as the one that failed; the place is the number in the report."""
+
+
+def name_of(kind: type[Step]) -> str:
+    """The step's name in text and in C: `MountTmpfs` -> "mount-tmpfs" (C: mount_tmpfs)."""
+    name = kind.__name__
+    return "".join(f"-{c.lower()}" if c.isupper() else c for c in name).lstrip("-")
+
+
+def sentence(step: Step) -> str:
+    """What the step does, in one line, with its values filled in."""
+    first = (type(step).__doc__ or "").split("\n", 1)[0]
+    return first.format_map({field: show(field, getattr(step, field)) for field in step.__fields__})
+
+
+def show(field: str, value: object) -> str:
+    """A field's value as people read it: modes octal, masks hexadecimal, lists with commas."""
+    if isinstance(value, tuple):
+        return ",".join(str(item) for item in value)
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if isinstance(value, int) and field in ("mode", "mask"):
+        return f"0{value:o}"
+    if isinstance(value, int) and field == "keep":
+        return f"0x{value:x}"
+    return str(value)
