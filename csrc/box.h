@@ -1,0 +1,59 @@
+/* What a step may see and change: the box while it is being made. Engine and init each have their
+ * own copy (init is forked from the engine); the board alone is shared. */
+#pragma once
+#include <stdbool.h>
+#include <stdint.h>
+#include <sys/types.h>
+#include "plan.h"
+#include "report.h"
+#include "sys.h"
+
+struct mb_box {
+    const struct mb_plan *plan;
+    struct mb_board *board;
+    uint64_t start_ns;                  /* CLOCK_MONOTONIC at the engine's start */
+    int64_t clock_shift_ns;             /* how far this process's monotonic clock is from the engine's */
+    char name[16];                      /* random hex, NUL-terminated; cgroups are minibox-NAME */
+
+    int link;                           /* SOCK_SEQPACKET: in the engine to init, in init to the engine */
+    int init_pidfd, app_pidfd;          /* -1 while there is none; app_pidfd is init's */
+    pid_t init_pid, app_pid;
+    bool has_init;                      /* false: the app itself is PID 1 (no CloneApp in the plan) */
+
+    int stage, root;                    /* directories, O_PATH */
+    int trees[MB_MAX_TREES];            /* detached mount trees, -1: none */
+    int null;                           /* the verified null device as a mount source for masks; -1 */
+    int cgroups[MB_MAX_CGROUPS];        /* the box's cgroup directories (locked), -1: none */
+    int cgroup_parents[MB_MAX_CGROUPS];
+    int oom_event;                      /* eventfd that v1 rings; -1 */
+    int64_t lease;                      /* first leased id; -1 */
+    int lease_fd;                       /* holds the lock */
+
+    int streams[3];                     /* the box's ends; become 0, 1, 2 of the app */
+    int relays[3];                      /* the engine's ends of relayed streams; -1: passed through */
+    bool terminal;
+    int terminal_master;                /* in the engine, once init has sent it; -1 */
+    int terminal_slave;                 /* in init and app; -1 */
+
+    struct {                            /* by Watch and StopWith */
+        uint64_t walltime_ns, cputime_ns, output_bytes, rss_bytes, stop_timeout_ns;
+        int stop_signal;
+    } watch;
+};
+
+/* Run step *index* of the plan, note it on the board. 0 or a negative errno. */
+int mb_run_step(struct mb_box *box, uint32_t index);
+
+/* Run a whole part up to its first failure. 0 or a negative errno. */
+int mb_run_part(struct mb_box *box, enum mb_part part);
+
+/* Text for the board's detail of a failing step. */
+void mb_detail(struct mb_box *box, const char *text, const char *more);
+
+/* After a failed exec of *path* with *err*: look at the file, set the board's cause and detail. */
+void mb_diagnose_exec(struct mb_box *box, const char *path, int err);
+
+/* init.c: what PID 1 does after CloneInit, in the child; never returns. */
+_Noreturn void mb_init(struct mb_box *box);
+/* init.c: what the app's process does after CloneApp, in the child; never returns. */
+_Noreturn void mb_app(struct mb_box *box);

@@ -1,0 +1,271 @@
+"""What may be asked for: BoxSpec and its parts, immutable, and nothing of this host in them.
+
+Every value is checked once, here; after that its type can be trusted.  Text forms ("64MiB",
+"SRC:DST:ro") are read by `minibox.parse`.
+"""
+
+from __future__ import annotations
+
+from minibox.errors import SpecError
+from minibox.record import Record
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import ClassVar
+
+NAMESPACES = ("user", "mnt", "pid", "net", "ipc", "uts", "cgroup", "time")
+"""All kinds of namespace, by their names in /proc/PID/ns."""
+
+MAX_ID = 2**32 - 2
+"""The largest user or group id: 2**32 - 1 means "no id" to the kernel."""
+
+MAX_BYTES = 2**62
+MAX_SECONDS = 10**9
+
+HOST_VIEW = ""
+"""The root file system that shows the host's own system directories, read-only."""
+
+
+def _range(field: str, value: int | float | None, low: float, high: float, hint: str) -> None:
+    if value is not None and not low <= value <= high:        # false for nan as well
+        raise SpecError(field, value, hint)
+
+
+def _text(field: str, value: str, *, absolute: bool = False) -> None:
+    if not value or "\0" in value:
+        raise SpecError(field, value, "give a text that is not empty and has no NUL")
+    if absolute and not value.startswith("/"):
+        raise SpecError(field, value, "give an absolute path, one that begins with /")
+    if len(value.encode("utf-8", "surrogateescape")) > 4095:
+        raise SpecError(field, value, "a path has at most 4095 bytes")
+
+
+class Ulimit(Record):
+    """One resource limit. name: as `ulimit` in Docker ("nofile", "core"); soft, hard: in
+    getrlimit(2)'s units, -1 for unlimited."""
+
+    name: str
+    soft: int
+    hard: int
+
+    NAMES: ClassVar[tuple[str, ...]] = ("cpu", "fsize", "data", "stack", "core", "rss", "nproc", "nofile", "memlock", "as",
+             "locks", "sigpending", "msgqueue", "nice", "rtprio", "rttime")
+
+    def __post_init__(self) -> None:
+        if self.name not in self.NAMES:
+            raise SpecError("ulimit", self.name, f"use one of {', '.join(self.NAMES)}")
+        for value in (self.soft, self.hard):
+            _range("ulimit", value, -1, MAX_BYTES, "give a number, or -1 for unlimited")
+        if self.hard != -1 and (self.soft == -1 or self.soft > self.hard):
+            raise SpecError("ulimit", f"{self.name}={self.soft}:{self.hard}",
+                            "the soft limit may not be above the hard one")
+
+    @property
+    def resource(self) -> int:
+        """The number that setrlimit(2) knows it by."""
+        return self.NAMES.index(self.name)
+
+
+class DeviceRate(Record):
+    """A cap on one block device. path: the device on the host; per_second: bytes or operations;
+    kind: "read_bps", "write_bps", "read_iops" or "write_iops"."""
+
+    path: str
+    per_second: int
+    kind: str
+
+    def __post_init__(self) -> None:
+        _text("device rate", self.path, absolute=True)
+        _range("device rate", self.per_second, 1, MAX_BYTES, "give a rate of at least 1")
+
+
+class Limits(Record):
+    """What the box may use. None: no cap asked for; the defaults below are finite all the same.
+
+    memory_bytes: of RAM, page cache and tmpfs included; swap_bytes: on top of it, 0 by default
+    when memory is capped (Docker's --memory-swap minus --memory).
+    cpus: CPU seconds per second; cpuset: CPU numbers.  pids: processes and threads, init not
+    counted.  walltime_s from exec, cputime_s over all processes.  output_bytes: stdout and
+    stderr together.
+    """
+
+    memory_bytes: int | None = None
+    swap_bytes: int | None = None
+    cpus: float | None = None
+    cpuset: tuple[int, ...] | None = None
+    pids: int | None = None
+    walltime_s: float | None = None
+    cputime_s: float | None = None
+    output_bytes: int | None = None
+    tmpfs_bytes: int = 256 << 20
+    tmpfs_inodes: int = 100_000
+    shm_bytes: int = 64 << 20
+    ulimits: tuple[Ulimit, ...] = ()
+    oom_score_adj: int = 500
+    device_rates: tuple[DeviceRate, ...] = ()
+
+    def __post_init__(self) -> None:
+        _range("memory", self.memory_bytes, 256 << 10, MAX_BYTES, "give 256K or more, such as 64M")
+        _range("memory-swap", self.swap_bytes, -1, MAX_BYTES,
+               "give memory and swap together, at least --memory, or -1 for no limit on swap")
+        if self.swap_bytes is not None and self.memory_bytes is None:
+            raise SpecError("memory-swap", self.swap_bytes, "give --memory as well")
+        _range("cpus", self.cpus, 0.01, 4096, "give a number of CPUs from 0.01, such as 0.5")
+        if self.cpuset is not None and not self.cpuset:
+            raise SpecError("cpuset-cpus", self.cpuset, "name at least one CPU, such as 0 or 0-1")
+        for cpu in self.cpuset or ():
+            _range("cpuset-cpus", cpu, 0, 8191, "CPU numbers go from 0 to 8191")
+        _range("pids-limit", self.pids, 1, 4_194_304, "give a number from 1 to 4194304")
+        for field, value in (("timeout", self.walltime_s), ("cpu-time", self.cputime_s)):
+            _range(field, value, 0.001, MAX_SECONDS, "give seconds from 0.001, such as 2 or 0.5")
+        _range("output-limit", self.output_bytes, 1, MAX_BYTES, "give a size of 1 byte or more")
+        _range("tmpfs-size", self.tmpfs_bytes, 4096, MAX_BYTES, "give 4K or more, such as 64M")
+        _range("tmpfs-inodes", self.tmpfs_inodes, 64, 2**31, "give 64 or more")
+        _range("shm-size", self.shm_bytes, 4096, MAX_BYTES, "give 4K or more, such as 64M")
+        _range("oom-score-adj", self.oom_score_adj, -1000, 1000, "give -1000 to 1000")
+        names = [limit.name for limit in self.ulimits]
+        for name in names:
+            if names.count(name) > 1:
+                raise SpecError("ulimit", name, "give each limit once")
+
+
+class User(Record):
+    """Who the application is, in the box's own ids. gid None: the same number as uid."""
+
+    uid: int = 0
+    gid: int | None = None
+
+    def __post_init__(self) -> None:
+        for number in (self.uid, self.gid):
+            _range("user", number, 0, MAX_ID, f"an id goes from 0 to {MAX_ID}")
+
+
+class Mount(Record):
+    """One mount that was asked for.
+
+    type: "bind" or "tmpfs"; source: the host's path (bind); target: absolute, in the box.
+    size_bytes, inodes, mode: for tmpfs; None takes the box's defaults.
+    """
+
+    type: str
+    target: str
+    source: str = ""
+    read_only: bool = False
+    size_bytes: int | None = None
+    inodes: int | None = None
+    mode: int = 0o1777
+
+    def __post_init__(self) -> None:
+        if self.type not in ("bind", "tmpfs"):
+            raise SpecError("mount", self.type, "type is bind or tmpfs")
+        _text("mount target", self.target, absolute=True)
+        if ".." in self.target.split("/"):
+            raise SpecError("mount target", self.target, "give a path without ..")
+        if not self.target.strip("/"):
+            raise SpecError("mount target", self.target, "the root itself is given by --rootfs")
+        if self.type == "bind":
+            _text("mount source", self.source, absolute=True)
+        elif self.source:
+            raise SpecError("mount source", self.source, "a tmpfs has no source")
+        _range("tmpfs size", self.size_bytes, 4096, MAX_BYTES, "give 4K or more, such as 64M")
+        _range("tmpfs inodes", self.inodes, 64, 2**31, "give 64 or more")
+        _range("tmpfs mode", self.mode, 0, 0o7777, "give an octal mode such as 1777")
+
+
+class Device(Record):
+    """A device of the host to show in the box. source, target: absolute paths."""
+
+    source: str
+    target: str
+
+    def __post_init__(self) -> None:
+        _text("device", self.source, absolute=True)
+        _text("device", self.target, absolute=True)
+
+
+class BoxSpec(Record):
+    """One box, as asked for: `minibox run`'s flags, one field each.
+
+    argv: the program and its arguments; a name without a slash is looked for in the box's PATH.
+    environment: NAME to value, on top of the defaults.  rootfs: HOST_VIEW or an absolute path.
+    share: kinds of namespace that stay the host's (net, pid, ipc, uts).
+    ids: "auto", "one" or "range".  cgroups: "auto" (when a cap needs one), "enabled", "disabled".
+    keep: where what the box writes stays, None to forget it.  root_by: "pivot_root" or "chroot".
+    """
+
+    argv: tuple[str, ...]
+    environment: tuple[tuple[str, str], ...] = ()
+    workdir: str = "/"
+    user: User = User()
+    hostname: str = "minibox"
+    rootfs: str = HOST_VIEW
+    read_only: bool = False
+    writable: bool = False
+    keep: str | None = None
+    root_by: str = "pivot_root"
+    mounts: tuple[Mount, ...] = ()
+    devices: tuple[Device, ...] = ()
+    share: tuple[str, ...] = ()
+    boottime_offset_s: float | None = None
+    monotonic_offset_s: float | None = None
+    ids: str = "auto"
+    cgroups: str = "auto"
+    limits: Limits = Limits()
+    best_effort: bool = False
+    init: bool = True
+    stdin: bool = False
+    terminal: bool = False
+    stop_signal: int = 15
+    stop_timeout_s: float = 10.0
+
+    def __post_init__(self) -> None:
+        self._check_program()
+        self._check_root()
+        for kind in self.share:
+            if kind not in ("net", "pid", "ipc", "uts"):
+                raise SpecError("share", kind, "only net, pid, ipc and uts can be the host's")
+        if self.ids not in ("auto", "one", "range"):
+            raise SpecError("ids", self.ids, "use auto, one or range")
+        if self.cgroups not in ("auto", "enabled", "disabled"):
+            raise SpecError("cgroups", self.cgroups, "use auto, enabled or disabled")
+        for field, value in (("time-offset", self.boottime_offset_s),
+                             ("time-offset", self.monotonic_offset_s)):
+            _range(field, value, -MAX_SECONDS, MAX_SECONDS, "give seconds, such as 86400")
+        _range("stop-timeout", self.stop_timeout_s, 0, MAX_SECONDS, "give seconds, such as 10")
+        _range("stop-signal", self.stop_signal, 1, 64, "give a signal's name or number")
+        targets = [mount.target.rstrip("/") for mount in self.mounts]
+        for target in targets:
+            if targets.count(target) > 1:
+                raise SpecError("mount target", target, "mount one thing on one place")
+
+    def _check_program(self) -> None:
+        if not self.argv or not self.argv[0]:
+            raise SpecError("command", self.argv, "name a program to run")
+        for argument in self.argv:
+            if "\0" in argument:
+                raise SpecError("command", argument, "an argument cannot have a NUL in it")
+            if len(argument) >= 128 << 10:
+                raise SpecError("command", argument, "the kernel takes at most 131071 bytes in one "
+                                "argument (MAX_ARG_STRLEN); pass it by a file or by stdin")
+        for name, value in self.environment:
+            if not name or "=" in name or "\0" in name + value:
+                raise SpecError("env", f"{name}={value}", "a name is not empty and has neither = nor "
+                                "NUL, a value has no NUL")
+        _text("workdir", self.workdir, absolute=True)
+        if not 0 < len(self.hostname) <= 64 or "\0" in self.hostname:
+            raise SpecError("hostname", self.hostname, "give 1 to 64 characters")
+
+    def _check_root(self) -> None:
+        if self.rootfs != HOST_VIEW:
+            _text("rootfs", self.rootfs, absolute=True)
+        if self.keep is not None:
+            _text("keep", self.keep, absolute=True)
+        if self.root_by not in ("pivot_root", "chroot"):
+            raise SpecError("root-by", self.root_by, "use pivot_root or chroot")
+        if self.writable and self.rootfs == HOST_VIEW:
+            raise SpecError("rw", True, "the host's own directories are never writable; "
+                            "give --rootfs DIR, or leave --rw out")
+        chosen = [name for name, on in (("--read-only", self.read_only), ("--rw", self.writable),
+                                        ("--keep", self.keep is not None)) if on]
+        if len(chosen) > 1:
+            raise SpecError(chosen[1], chosen[0], "these contradict each other, choose one")
