@@ -63,9 +63,13 @@ def header():
         parts = sum(1 << steps.PARTS.index(part) for part in kind.parts)
         yield f'    [{constant}] = {{ "{steps.name_of(kind)}", "{letters}", {parts} }}, \\'
     yield ""
+    yield "struct mb_box;"
+    yield from (f"int step_{name}(struct mb_box *, const struct mb_{name} *);"
+                for name, _, _ in words())
     yield "#define MB_DISPATCH(box, step) \\"
-    yield from (f"    case {constant}: return step_{name}((box), (const struct mb_{name} *)(step)); \\"
+    yield from (f"    case {constant}: return step_{name}((box), (const void *)(step)); \\"
                 for name, constant, _ in words())
+    yield "    /* and no other */"
     yield ""
 
 
