@@ -22,7 +22,7 @@
 #include <sys/stat.h>
 #include <sys/types.h>
 #include <time.h>
-#include "generated/steps.h"
+#include "plan.h"
 
 extern enum mb_call mb_last_call;
 
