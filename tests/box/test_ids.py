@@ -1,0 +1,86 @@
+"""Who the application is: inside, and on the host."""
+
+from __future__ import annotations
+
+import os
+
+import pytest
+
+
+@pytest.mark.needs("userns")
+@pytest.mark.parametrize(("flags", "uid", "gid"), [
+    ((), 0, 0), (("-u", "1234"), 1234, 1234), (("-u", "7:8"), 7, 8), (("--user", "0:5"), 0, 5)])
+def test_the_application_has_the_ids_asked_for(boxed, flags, uid, gid):
+    done = boxed(*flags, "--", "/bin/sh", "-c", "id -u; id -g")
+    assert (done.status, done.out.split()) == (0, [str(uid), str(gid)]), done
+
+
+@pytest.mark.needs("userns")
+@pytest.mark.parametrize("user", ["0", "1000"])
+def test_box_ids_are_never_the_hosts_root(boxed, user):
+    done = boxed("-u", user, "--", "/bin/cat", "/proc/self/uid_map", "/proc/self/gid_map")
+    assert done.status == 0
+    seen = boxed("-u", user, "--", "/bin/sh", "-c", "stat -c %u /proc/self; echo $$").out
+    assert seen.split()[0] == user
+    receipt = boxed("-u", user, "--", "/bin/true").receipt("ids")
+    assert receipt["in_force"], receipt
+
+
+@pytest.mark.needs("userns", "root")
+def test_two_boxes_of_root_have_ids_of_their_own(root_boxed):
+    """The host sees both sleepers under different, high uids."""
+    import subprocess
+    import sys
+    started = [subprocess.Popen([sys.executable, "-m", "minibox", "run", "--", "/bin/sh", "-c",
+                                 "echo up; exec sleep 60"], stdout=subprocess.PIPE, text=True,
+                                cwd="/", env=root_boxed.environment) for _ in range(2)]
+    try:
+        uids = set()
+        for process in started:
+            assert process.stdout.readline() == "up\n"
+            init = int(open(f"/proc/{process.pid}/task/{process.pid}/children").read().split()[0])
+            app = int(open(f"/proc/{init}/task/{init}/children").read().split()[0])
+            uids |= {os.stat(f"/proc/{app}").st_uid}
+        assert len(uids) == 2 and min(uids) >= 65536, uids
+    finally:
+        for process in started:
+            process.terminate()
+        for process in started:
+            process.communicate(timeout=20)
+
+
+@pytest.mark.needs("userns")
+def test_the_application_has_no_capability_even_as_uid_0(boxed):
+    done = boxed("--", "/bin/grep", "-E", "^(Cap|NoNewPrivs)", "/proc/self/status")
+    values = dict(line.split(":\t") for line in done.out.splitlines())
+    assert values == {name: "0" * 16 for name in ("CapInh", "CapPrm", "CapEff", "CapBnd", "CapAmb")} \
+        | {"NoNewPrivs": "1"}
+
+
+@pytest.mark.needs("userns")
+def test_set_uid_programs_gain_nothing(boxed, busybox):
+    (busybox / "bin/su-id").write_bytes((busybox / "bin/busybox").read_bytes())
+    (busybox / "bin/su-id").chmod(0o4755)
+    done = boxed("--rootfs", str(busybox), "-u", "1000", "--", "/bin/su-id", "id", "-u")
+    assert (done.status, done.out) == (0, "1000\n"), done
+
+
+@pytest.mark.needs("userns", "subids")
+def test_a_range_from_subuid_is_mapped_on_request(user_boxed):
+    done = user_boxed("--ids", "range", "--", "/bin/cat", "/proc/self/uid_map")
+    counts = [int(line.split()[2]) for line in done.out.splitlines()]
+    assert done.status == 0 and sum(counts) >= 65536, done
+
+
+@pytest.mark.needs("userns")
+def test_one_id_is_mapped_on_request_and_the_receipt_says_so(user_boxed):
+    done = user_boxed("--ids", "one", "--", "/bin/cat", "/proc/self/uid_map")
+    assert done.out.split()[2] == "1"
+    assert "one" in str(done.receipt("ids")["in_force"])
+
+
+@pytest.mark.needs("userns")
+def test_uid_4294967295_is_refused_by_name(boxed):
+    done = boxed.minibox("run", "-u", "4294967295", "--", "/bin/true")
+    assert done.returncode == 125 and "user" in done.stderr and "4294967295" in done.stderr
+    assert "Traceback" not in done.stderr
