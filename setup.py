@@ -1,0 +1,52 @@
+"""Builds what is C: the static engine, and the module `minibox._core` (cffi, API mode, abi3).
+
+The engine is an executable inside the package, so a wheel carries it and nothing is looked for in PATH.
+CFLAGS and MINIBOX_STATIC=0 (for sanitizers, which cannot be static) change how it is built.
+"""
+
+import os
+import shlex
+import subprocess
+import sys
+
+from setuptools import setup
+from setuptools.command.bdist_wheel import bdist_wheel
+from setuptools.command.build_ext import build_ext
+
+HERE = os.path.dirname(os.path.abspath(__file__))
+WARNINGS = ("-std=c17", "-Wall", "-Wextra", "-Wconversion", "-Werror", "-Wswitch-enum")
+
+
+def build_engine(target: str) -> None:
+    """Compile csrc into the executable *target*."""
+    generated = os.path.join(HERE, "csrc", "generated")
+    subprocess.run([sys.executable, os.path.join(HERE, "csrc", "generate.py"), generated], check=True)
+    static = ["-static"] if os.environ.get("MINIBOX_STATIC", "1") != "0" else []
+    flags = shlex.split(os.environ.get("CFLAGS", "-O2 -fstack-protector-strong"))
+    sources = sorted(os.path.join(HERE, "csrc", name) for name in os.listdir(os.path.join(HERE, "csrc"))
+                     if name.endswith(".c") and not name.startswith("core"))
+    os.makedirs(os.path.dirname(target) or ".", exist_ok=True)
+    subprocess.run([os.environ.get("CC", "cc"), *WARNINGS, *flags, *static, "-o", target, *sources],
+                   check=True)
+
+
+class BuildC(build_ext):
+    """The cffi module by setuptools, the engine beside it."""
+
+    def run(self) -> None:
+        package = "minibox" if self.inplace else os.path.join(self.build_lib, "minibox")
+        build_engine(os.path.join(package, "minibox-engine"))
+        super().run()
+
+
+class Abi3Wheel(bdist_wheel):
+    """One wheel for every Python from 3.11 on."""
+
+    def finalize_options(self) -> None:
+        self.py_limited_api = "cp311"
+        super().finalize_options()
+
+
+if __name__ == "__main__":
+    setup(cffi_modules=["csrc/core_build.py:ffibuilder"],
+          cmdclass={"build_ext": BuildC, "bdist_wheel": Abi3Wheel})
