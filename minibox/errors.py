@@ -5,6 +5,10 @@ What the boxed program does is never an exception: it is `Result.reason`.
 
 from __future__ import annotations
 
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from minibox.result import Result
+
 
 class MiniboxError(Exception):
     """Base of all errors that minibox raises on purpose."""
@@ -36,11 +40,15 @@ class HostError(MiniboxError):
 
 
 class StepError(MiniboxError):
-    """The kernel refused one step of a plan.
+    """The kernel refused one step of a plan, so the program never ran.
 
     index: the step's number in the plan, as `minibox plan` prints it; step: its name;
-    call: the system call inside it; errno: a number as in `errno`; hint: cause and mend.
+    call: the system call inside it; errno: a number as in `errno`; hint: cause and mend;
+    sentence: what the step was to do; result: what came of the box otherwise.
     """
+
+    sentence = ""
+    result: Result | None = None
 
     def __init__(self, index: int, step: str, call: str, errno: int, hint: str) -> None:
         super().__init__(index, step, call, errno, hint)
@@ -50,7 +58,34 @@ class StepError(MiniboxError):
         from errno import errorcode
 
         name = errorcode.get(self.errno, str(self.errno))
-        return f"step {self.index}, {self.step}: {self.call}: {name}. {self.hint}".rstrip()
+        call = "" if self.call == "none" else f" from {self.call}"
+        if not self.sentence:
+            return f"step {self.index}, {self.step}: {name}{call}: {self.hint}".rstrip(": ")
+        act = self.sentence[0].lower() + self.sentence[1:].rstrip(".")
+        return f"cannot {act} (step {self.index}): {name}{call}: {self.hint}".rstrip(": ")
+
+
+class ExecError(StepError):
+    """The program cannot be executed; *hint* says on which file that hangs, and what to do."""
+
+    def __str__(self) -> str:
+        return self.hint
+
+
+class BoxFailed(MiniboxError):
+    """A box did not exit with 0, and its caller had asked to be told by an exception.
+
+    result: what came of it, output included.
+    """
+
+    def __init__(self, result: Result) -> None:
+        super().__init__(result)
+        self.result = result
+
+    def __str__(self) -> str:
+        command = " ".join(self.result.args)
+        shown = command if len(command) <= 80 else command[:77] + "..."
+        return f"{shown}: {self.result}"
 
 
 class EngineError(MiniboxError):
