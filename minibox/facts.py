@@ -41,7 +41,8 @@ class Host(Record):
     cgroup_mode: "v1", "v2", "hybrid" or "none".  uid_range, gid_range with helper paths: None
     where newuidmap cannot be used.  id_mapped_mounts: only root's.  features: words such as
     "overlay", "proc" (a new proc can be mounted), "devpts", "cgroup.kill", "memory.peak",
-    "swap" (swap is accounted), "clone_into_cgroup".  cpus: CPU numbers this process may use.
+    "swap" (swap is accounted), "clone_into_cgroup".  cpus: CPU numbers this process may use;
+    memory_nodes: NUMA nodes it may, as cpuset.mems takes them ("0", "0-1").
     why: (feature, reason, mend) for what is missing.
     """
 
@@ -61,6 +62,7 @@ class Host(Record):
     lease_file: str = "/run/minibox/ids"
     features: tuple[str, ...] = ()
     cpus: tuple[int, ...] = ()
+    memory_nodes: str = "0"
     memory_bytes: int = 0
     system_paths: tuple[SystemPath, ...] = ()
     why: tuple[tuple[str, str, str], ...] = ()

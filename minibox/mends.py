@@ -1,0 +1,138 @@
+"""Why something is missing on this host, and the exact mend: one table, for errors and doctor."""
+
+from __future__ import annotations
+
+import os
+from errno import EACCES, EINVAL, ENODEV, ENOSPC, ENOSYS, EPERM, EROFS, errorcode
+
+from minibox.cgroups import Hierarchy, read
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+    Row = tuple[str, str, str]
+
+SINCE = {"cgroup": (4, 6), "time": (5, 6), "calls": (5, 12), "tmpfs": (5, 2), "proc": (5, 8),
+         "overlay": (5, 11), "landlock": (5, 13), "seccomp": (4, 14), "idmap": (5, 12),
+         "clone_into_cgroup": (5, 7), "devpts": (4, 7)}
+"""The Linux that brought what minibox needs of each feature."""
+
+MODULES = {"overlay": "overlay", "mqueue": "", "devpts": "", "sysfs": ""}
+
+OUTER = ("docker run --security-opt seccomp=unconfined --security-opt apparmor=unconfined "
+         "--security-opt systempaths=unconfined (podman: --security-opt unmask=ALL)")
+"""What an outer container needs to be given."""
+
+
+def in_container() -> bool:
+    """Is this the inside of a container? (All known engines leave one of these marks.)"""
+    return any(map(os.path.exists, ("/.dockerenv", "/run/.containerenv", "/run/systemd/container")))
+
+
+def systemd() -> bool:
+    """Is systemd the manager of this system? sd_booted(3)'s own test."""
+    return os.path.isdir("/run/systemd/system")
+
+
+def masks_of_proc(mountinfo: str) -> list[str]:
+    """What is mounted on parts of /proc: with such, the kernel refuses a new, unmasked one."""
+    targets = (line.split(" ")[4] for line in mountinfo.splitlines() if " - " in line)
+    return sorted({target for target in targets if target.startswith("/proc/")
+                   and target != "/proc/sys/fs/binfmt_misc"})
+
+
+def _user(error: int) -> tuple[str, str]:
+    """Why user namespaces, or the rights in them, are refused."""
+    def knob(name: str) -> str:
+        return read("/proc/sys/" + name).strip()
+
+    if knob("user/max_user_namespaces") == "0" or error == ENOSPC:
+        return ("user.max_user_namespaces is " + knob("user/max_user_namespaces"),
+                "sudo sysctl -w user.max_user_namespaces=15000")
+    if knob("kernel/unprivileged_userns_clone") == "0" and os.getuid():
+        return ("kernel.unprivileged_userns_clone is 0",
+                "sudo sysctl -w kernel.unprivileged_userns_clone=1")
+    if knob("kernel/apparmor_restrict_unprivileged_userns") == "1" and os.getuid():
+        return ("AppArmor restricts them to programs with a profile (Ubuntu 23.10 and later)",
+                "minibox doctor --apparmor-profile | sudo tee /etc/apparmor.d/minibox-engine "
+                "&& sudo apparmor_parser -r /etc/apparmor.d/minibox-engine")
+    if error in (EINVAL, ENOSYS):
+        return "this kernel is built without them", "use a kernel with CONFIG_USER_NS=y"
+    if in_container():
+        return "the container around this one forbids it", OUTER
+    mounts = (line.split(" ") for line in read("/proc/self/mountinfo").splitlines())
+    if not any(fields[4] == "/" for fields in mounts):
+        return "this is a chroot, where no user namespace can be made", "leave it (or pivot_root)"
+    if "\nSeccomp:\t2" in read("/proc/self/status"):
+        return "a seccomp filter of a program around this one forbids it", "start outside of it"
+    return "the kernel refuses", "look for a security module's word in `journalctl -k -n 20`"
+
+
+def _ranges(said: str) -> tuple[str, str]:
+    missing = [path for path in ("/usr/bin/newuidmap", "/usr/bin/newgidmap")
+               if not os.path.exists(path)]
+    if missing:
+        return f"{missing[0]} is not there", "sudo apt install uidmap (Fedora: shadow-utils)"
+    if said:
+        return said.splitlines()[0], "see newuidmap(1)"
+    return ("/etc/subuid and /etc/subgid grant this user no range", "sudo usermod --add-subuids "
+            '200000-265535 --add-subgids 200000-265535 "$USER" (any free range of 65536)')
+
+
+def explain(errors: Mapping[str, int], said: str) -> tuple[Row, ...]:
+    """Rows for Host.why, for what failed among *errors*; said: what newuidmap printed."""
+    return tuple(_rows(errors, said))
+
+
+def _rows(errors: Mapping[str, int], said: str) -> Iterator[Row]:
+    kernel = tuple(int(part) for part in os.uname().release.split("-")[0].split(".")[:2])
+    if "ranges" not in errors and os.getuid():
+        yield ("ranges", *_ranges(""))
+    for name, error in errors.items():
+        if not error:
+            continue
+        code = errorcode.get(error, str(error))
+        since = SINCE.get(name, (0,))
+        if kernel < since:
+            yield (name, f"Linux {since[0]}.{since[1]} brought it, this is {os.uname().release}",
+                   "boot a newer kernel")
+        elif name == "ranges":
+            yield (name, *_ranges(said))
+        elif name == "proc" and masks_of_proc(read("/proc/self/mountinfo")) and error == EPERM:
+            masks = masks_of_proc(read("/proc/self/mountinfo"))
+            yield (name, f"parts of /proc are covered ({', '.join(masks[:3])}"
+                   f"{', ...' if masks[3:] else ''}), so the kernel refuses a new one", OUTER)
+        elif error == ENODEV:
+            yield (name, "this kernel has no such file system", f"sudo modprobe {name}")
+        elif error in (EPERM, EACCES, ENOSPC, EINVAL, ENOSYS) and name != "clone_into_cgroup":
+            reason, mend = _user(error)
+            yield name, f"{code}: {reason}", mend
+        else:
+            yield name, f"the kernel says {code}", "see `minibox doctor`"
+
+
+def no_controller(names: tuple[str, ...], found: tuple[Hierarchy, ...]) -> tuple[Row, ...]:
+    """Rows for Host.why, for the controllers that this user has no cgroup for."""
+    reason, mend = _no_cgroup(found)
+    return tuple((name, *_no_controller(name, found, reason, mend)) for name in names)
+
+
+def _no_controller(name: str, found: tuple[Hierarchy, ...], reason: str,
+                   mend: str) -> tuple[str, str]:
+    if not any(name in one.controllers for one in found):
+        return f"no cgroup hierarchy here has the {name} controller", "boot a kernel that has it"
+    return reason, mend
+
+
+def _no_cgroup(found: tuple[Hierarchy, ...]) -> tuple[str, str]:
+    if not found:
+        return "no cgroup file system is mounted", "sudo mount -t cgroup2 cgroup2 /sys/fs/cgroup"
+    if in_container():
+        return ("the container around this one shows its cgroups read-only, or without controllers",
+                "start it with its cgroups writable (docker run --privileged --cgroupns=private)")
+    if systemd():
+        return ("systemd has not handed this cgroup to you", "systemd-run --user --scope "
+                "-p Delegate=yes -- COMMAND" if os.getuid() else
+                "systemd-run --scope -p Delegate=yes -- COMMAND")
+    return "no cgroup here is yours to write", 'sudo minibox delegate "$USER" --pid $$'
