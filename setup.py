@@ -14,7 +14,8 @@ from setuptools.command.bdist_wheel import bdist_wheel
 from setuptools.command.build_ext import build_ext
 
 HERE = os.path.dirname(os.path.abspath(__file__))
-WARNINGS = ("-std=c17", "-Wall", "-Wextra", "-Wconversion", "-Werror", "-Wswitch-enum")
+WARNINGS = ("-std=c17", "-D_GNU_SOURCE", "-Wall", "-Wextra", "-Wconversion", "-Werror",
+            "-Wswitch-enum")
 
 
 def build_engine(target: str) -> None:

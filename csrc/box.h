@@ -13,6 +13,7 @@ struct mb_box {
     struct mb_board *board;
     uint64_t start_ns;                  /* CLOCK_MONOTONIC at the engine's start */
     int64_t clock_shift_ns;             /* how far this process's monotonic clock is from the engine's */
+    int64_t child_shift_ns;             /* the same for what init starts, by OffsetClocks */
     char name[16];                      /* random hex, NUL-terminated; cgroups are minibox-NAME */
 
     int link;                           /* SOCK_SEQPACKET: in the engine to init, in init to the engine */
@@ -23,6 +24,7 @@ struct mb_box {
     int stage, root;                    /* directories, O_PATH */
     int trees[MB_MAX_TREES];            /* detached mount trees, -1: none */
     int null;                           /* the verified null device as a mount source for masks; -1 */
+    int proc;                           /* a /proc in which this process's children have their pids; -1 */
     int cgroups[MB_MAX_CGROUPS];        /* the box's cgroup directories (locked), -1: none */
     int cgroup_parents[MB_MAX_CGROUPS];
     int oom_event;                      /* eventfd that v1 rings; -1 */
@@ -32,6 +34,7 @@ struct mb_box {
     int streams[3];                     /* the box's ends; become 0, 1, 2 of the app */
     int relays[3];                      /* the engine's ends of relayed streams; -1: passed through */
     bool terminal;
+    bool caller_stdin;                  /* stdin is the caller's; with a terminal: goes to its master */
     int terminal_master;                /* in the engine, once init has sent it; -1 */
     int terminal_slave;                 /* in init and app; -1 */
 
@@ -39,6 +42,7 @@ struct mb_box {
         uint64_t walltime_ns, cputime_ns, output_bytes, rss_bytes, stop_timeout_ns;
         int stop_signal;
     } watch;
+    int64_t figures[MB_FIGURE_COUNT];   /* by ReadCgroup; -1: not measured */
 };
 
 /* Run step *index* of the plan, note it on the board. 0 or a negative errno. */

@@ -33,6 +33,19 @@ def enum(name, prefix, words):
     yield "};"
 
 
+def most():
+    return max(len(kind.__fields__) for kind in steps.KINDS)
+
+
+def bounds(kind, field, of):
+    """The initializer of a field's struct mb_field."""
+    letter = "T" if field in ("uids", "gids") else TYPES[of][1]
+    low, high = steps.RANGES[field] if letter in "iIT" else (0, letter == "b")
+    if kind.__defaults__.get(field) == -1:
+        low = -1
+    return f"{{ '{letter}', {low}, {int(high)} }}"
+
+
 def header():
     yield "/* Made by generate.py from minibox/steps.py. */"
     yield "#pragma once"
@@ -55,13 +68,15 @@ def header():
         yield "    struct mb_step head;"
         yield from (f"    {TYPES[of][0]} {field};" for field, of in kind.__fields__.items())
         yield "};"
-    yield "/* A letter for each field: i int, b bool, s string, S strings, I ints; parts as a bit mask. */"
-    yield "struct mb_schema { const char *name, *fields; unsigned parts; };"
+    yield "/* A letter for each field: i int, b bool, s string, S strings, I ints, T triples of ints. */"
+    yield "struct mb_field { char type; int64_t low, high; };"
+    yield f"struct mb_schema {{ const char *name; unsigned parts, count; struct mb_field fields[{most()}]; }};"
     yield "#define MB_SCHEMA \\"
     for name, constant, kind in words():
-        letters = "".join(TYPES[of][1] for of in kind.__fields__.values())
+        fields = ", ".join(bounds(kind, field, of) for field, of in kind.__fields__.items())
         parts = sum(1 << steps.PARTS.index(part) for part in kind.parts)
-        yield f'    [{constant}] = {{ "{steps.name_of(kind)}", "{letters}", {parts} }}, \\'
+        yield (f'    [{constant}] = {{ "{steps.name_of(kind)}", {parts}, {len(kind.__fields__)}, '
+               f"{{ {fields or '{0}'} }} }}, \\")
     yield ""
     yield "struct mb_box;"
     yield from (f"int step_{name}(struct mb_box *, const struct mb_{name} *);"

@@ -489,14 +489,16 @@ class MountDevpts(Step):
 
 
 class OpenTerminal(Step):
-    """Open a terminal in the box and hand its master to the engine.
+    """Open a terminal in the box, owned by user {uid}, and hand its master to the engine.
 
     Why:    the box gets a terminal of its own, so it cannot type into or read from the caller's.
+    Units:  the id as the box sees it; -1 leaves the owner alone.
     Errors: ENOSPC: /proc/sys/kernel/pty/max.
     Source: pty(7), TIOCGPTPEER Linux 4.13.
     """
 
     parts = (ENTER,)
+    uid: int = -1
 
 
 class MaskPaths(Step):
@@ -819,6 +821,21 @@ KINDS: tuple[type[Step], ...] = (
     ReadCgroup, RemoveCgroup, Fail,
 )
 """All kinds; the place in this tuple, from 1, is the kind's number in the binary form."""
+
+RANGES = {
+    "tree": (0, MAX_TREES - 1), "cgroup": (0, MAX_CGROUPS - 1), "gate": (GATE_IDS, GATE_CGROUP),
+    "figure": (0, len(FIGURES) - 1), "scale": (1, 10**9), "first": (1, 2**32 - 2),
+    "size": (1, 2**31), "count": (1, 2**16), "uid": (0, 2**32 - 2), "gid": (0, 2**32 - 2),
+    "groups": (0, 2**32 - 2), "uids": (0, 2**32 - 1), "gids": (0, 2**32 - 1), "mode": (0, 0o7777),
+    "mask": (0, 0o777), "signal": (1, 64), "errno": (1, 4095), "resource": (0, 15),
+    "soft": (-1, 2**62), "hard": (-1, 2**62), "adjustment": (-1000, 1000),
+    "major": (0, 2**12 - 1), "minor": (0, 2**20 - 1), "size_bytes": (0, 2**62),
+    "inodes": (0, 2**31), "walltime_ns": (0, 2**62), "cputime_ns": (0, 2**62),
+    "timeout_ns": (0, 2**62), "output_bytes": (0, 2**62), "rss_bytes": (0, 2**62),
+    "keep": (0, 2**63 - 1), "monotonic_ns": (-2**62, 2**62), "boottime_ns": (-2**62, 2**62),
+}
+"""What an int field, by its name, may hold; -1 as well, where that is its default. The engine's
+checker refuses a plan with any other value, so that no step has to look."""
 
 CALLS = (
     "none", "open", "openat2", "close", "read", "write", "mkdirat", "symlinkat", "fchownat",
