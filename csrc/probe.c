@@ -133,12 +133,6 @@ static int try_sysfs(const struct arguments *with)
     return can_mount(CLONE_NEWNET, "sysfs", NULL);
 }
 
-static int try_mqueue(const struct arguments *with)
-{
-    (void)with;
-    return can_mount(CLONE_NEWIPC, "mqueue", NULL);
-}
-
 static int try_overlay(const struct arguments *with)
 {
     (void)with;
@@ -273,7 +267,7 @@ static const struct { const char *name; int (*attempt)(const struct arguments *)
     {"user", try_user},     {"user.nested", try_nested}, {"mnt", try_mnt},     {"pid", try_pid},
     {"net", try_net},       {"ipc", try_ipc},            {"uts", try_uts},     {"cgroup", try_cgroup},
     {"time", try_time},     {"calls", try_calls},        {"tmpfs", try_tmpfs}, {"proc", try_proc},
-    {"devpts", try_devpts}, {"overlay", try_overlay},    {"sysfs", try_sysfs}, {"mqueue", try_mqueue},
+    {"devpts", try_devpts}, {"overlay", try_overlay},    {"sysfs", try_sysfs},
     {"landlock", try_landlock}, {"seccomp", try_seccomp},
 };
 

@@ -21,7 +21,7 @@ SUBTREE = "minibox/user-%d"
 
 class Hierarchy(Record):
     """One mounted cgroup hierarchy. own: the caller's cgroup, as a directory ("" if the mount does
-    not show it); controllers: of WANTED, for v2 those that its root knows."""
+    not show it); controllers: of WANTED, none for v2, where each directory has its own."""
 
     version: int
     controllers: tuple[str, ...]
@@ -106,6 +106,11 @@ def upwards(hierarchy: Hierarchy) -> list[str]:
     while found and found[-1] != hierarchy.mount:
         found.append(os.path.dirname(found[-1]))
     return found
+
+
+def available(directory: str) -> tuple[str, ...]:
+    """The controllers of v2 that *directory* has, and could hand down."""
+    return tuple(n for n in read(directory + "/cgroup.controllers").split() if n in WANTED)
 
 
 def handed_down(directory: str) -> tuple[str, ...]:

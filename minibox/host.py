@@ -140,22 +140,24 @@ def load(text: str, key: str) -> Probed | None:
     lines = [tuple(line.split("\t")) for line in text.splitlines()]
     if not lines or lines[0] != ("key", key) or lines[-1] != ("end", str(len(lines) - 1)):
         return None
-    values: dict[str, object] = {}
+    words: dict[str, tuple[str, ...]] = {}
+    ranges = {}
     why = []
-    for name, *words in lines[1:-1]:
-        if name in ("namespaces", "features", "refused"):
-            values[name] = tuple(words)
-        elif name in ("uid", "gid") and len(words) == 3:
-            first, count, helper = words
-            if not (first.isdecimal() and count.isdecimal()):
+    for name, *rest in lines[1:-1]:
+        match name, rest:
+            case ("namespaces" | "features" | "refused"), _:
+                words[name] = tuple(rest)
+            case ("uid" | "gid"), [first, count, helper] if (first + count).isdecimal():
+                ranges[name] = IdRange(first=int(first), count=int(count)), helper
+            case "why", [feature, reason, mend]:
+                why.append((feature, reason, mend))
+            case _:
                 return None
-            values[name + "_range"] = IdRange(first=int(first), count=int(count))
-            values[name + "_helper"] = helper
-        elif name == "why" and len(words) == 3:
-            why.append((words[0], words[1], words[2]))
-        else:
-            return None
-    return Probed(key=key, why=tuple(why), **values)
+    if len(words) != 3:
+        return None
+    (uids, uid_helper), (gids, gid_helper) = (ranges.get(n, (None, "")) for n in ("uid", "gid"))
+    return Probed(key=key, uid_range=uids, gid_range=gids, uid_helper=uid_helper,
+                  gid_helper=gid_helper, why=tuple(why), **words)
 
 
 def _remembered(key: str) -> Probed | None:

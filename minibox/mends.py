@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import os
-from errno import EACCES, EINVAL, ENODEV, ENOSPC, ENOSYS, EPERM, EROFS, errorcode
+from errno import EACCES, EINVAL, ENODEV, ENOSPC, ENOSYS, EPERM, errorcode
 
-from minibox.cgroups import Hierarchy, read
+from minibox.cgroups import Hierarchy, available, read
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -13,21 +13,15 @@ if TYPE_CHECKING:
 
     Row = tuple[str, str, str]
 
-SINCE = {"cgroup": (4, 6), "time": (5, 6), "calls": (5, 12), "tmpfs": (5, 2), "proc": (5, 8),
-         "overlay": (5, 11), "landlock": (5, 13), "seccomp": (4, 14), "idmap": (5, 12),
-         "clone_into_cgroup": (5, 7), "devpts": (4, 7)}
+SINCE: dict[str, tuple[int, int]] = {
+    "devpts": (4, 7), "seccomp": (4, 14), "tmpfs": (5, 2), "time": (5, 6), "proc": (5, 8),
+    "clone_into_cgroup": (5, 7), "overlay": (5, 11), "idmap": (5, 12), "calls": (5, 12),
+    "landlock": (5, 13), "cgroup": (4, 6)}
 """The Linux that brought what minibox needs of each feature."""
-
-MODULES = {"overlay": "overlay", "mqueue": "", "devpts": "", "sysfs": ""}
 
 OUTER = ("docker run --security-opt seccomp=unconfined --security-opt apparmor=unconfined "
          "--security-opt systempaths=unconfined (podman: --security-opt unmask=ALL)")
 """What an outer container needs to be given."""
-
-
-def in_container() -> bool:
-    """Is this the inside of a container? (All known engines leave one of these marks.)"""
-    return any(map(os.path.exists, ("/.dockerenv", "/run/.containerenv", "/run/systemd/container")))
 
 
 def systemd() -> bool:
@@ -59,13 +53,11 @@ def _user(error: int) -> tuple[str, str]:
                 "&& sudo apparmor_parser -r /etc/apparmor.d/minibox-engine")
     if error in (EINVAL, ENOSYS):
         return "this kernel is built without them", "use a kernel with CONFIG_USER_NS=y"
-    if in_container():
-        return "the container around this one forbids it", OUTER
+    if "\nSeccomp:\t2" in read("/proc/self/status"):
+        return "a seccomp filter forbids it, as an outer container sets one", OUTER
     mounts = (line.split(" ") for line in read("/proc/self/mountinfo").splitlines())
     if not any(fields[4] == "/" for fields in mounts):
         return "this is a chroot, where no user namespace can be made", "leave it (or pivot_root)"
-    if "\nSeccomp:\t2" in read("/proc/self/status"):
-        return "a seccomp filter of a program around this one forbids it", "start outside of it"
     return "the kernel refuses", "look for a security module's word in `journalctl -k -n 20`"
 
 
@@ -86,14 +78,16 @@ def explain(errors: Mapping[str, int], said: str) -> tuple[Row, ...]:
 
 
 def _rows(errors: Mapping[str, int], said: str) -> Iterator[Row]:
-    kernel = tuple(int(part) for part in os.uname().release.split("-")[0].split(".")[:2])
+    from minibox.host import release
+
+    kernel = release(os.uname().release)
     if "ranges" not in errors and os.getuid():
         yield ("ranges", *_ranges(""))
     for name, error in errors.items():
         if not error:
             continue
         code = errorcode.get(error, str(error))
-        since = SINCE.get(name, (0,))
+        since = SINCE.get(name, (0, 0))
         if kernel < since:
             yield (name, f"Linux {since[0]}.{since[1]} brought it, this is {os.uname().release}",
                    "boot a newer kernel")
@@ -120,7 +114,7 @@ def no_controller(names: tuple[str, ...], found: tuple[Hierarchy, ...]) -> tuple
 
 def _no_controller(name: str, found: tuple[Hierarchy, ...], reason: str,
                    mend: str) -> tuple[str, str]:
-    if not any(name in one.controllers for one in found):
+    if not any(name in (*one.controllers, *available(one.mount)) for one in found):
         return f"no cgroup hierarchy here has the {name} controller", "boot a kernel that has it"
     return reason, mend
 
@@ -128,9 +122,9 @@ def _no_controller(name: str, found: tuple[Hierarchy, ...], reason: str,
 def _no_cgroup(found: tuple[Hierarchy, ...]) -> tuple[str, str]:
     if not found:
         return "no cgroup file system is mounted", "sudo mount -t cgroup2 cgroup2 /sys/fs/cgroup"
-    if in_container():
-        return ("the container around this one shows its cgroups read-only, or without controllers",
-                "start it with its cgroups writable (docker run --privileged --cgroupns=private)")
+    if all(os.statvfs(one.mount).f_flag & os.ST_RDONLY for one in found):
+        return ("cgroups are mounted read-only, as an outer container does", "start that container "
+                "with its own cgroups writable (docker run --privileged --cgroupns=private)")
     if systemd():
         return ("systemd has not handed this cgroup to you", "systemd-run --user --scope "
                 "-p Delegate=yes -- COMMAND" if os.getuid() else

@@ -14,7 +14,7 @@ import pwd
 import shutil
 import subprocess
 
-from minibox import mends
+from minibox import engine, mends
 from minibox.cgroups import read, write
 from minibox.errors import EngineError
 from minibox.facts import Controller, IdRange
@@ -24,15 +24,14 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-ENGINE = os.environ.get("MINIBOX_ENGINE") or os.path.join(os.path.dirname(__file__), "minibox-engine")
-
 NAMESPACES = ("user", "mnt", "pid", "net", "ipc", "uts", "cgroup", "time")
 PASSING = (errno.EAGAIN, errno.ENOMEM, errno.EMFILE, errno.ENFILE, errno.ENOSPC)
 """Errors of a machine that is busy or full just now: what they deny is not remembered."""
 
 LIMITS = {1: {"memory": "memory.limit_in_bytes", "pids": "pids.max", "cpu": "cpu.cfs_quota_us",
               "cpuset": "cpuset.cpus"},
-          2: {"memory": "memory.max", "pids": "pids.max", "cpu": "cpu.max", "cpuset": "cpuset.cpus"}}
+          2: {"memory": "memory.max", "pids": "pids.max", "cpu": "cpu.max",
+              "cpuset": "cpuset.cpus"}}
 """The file that sets each controller's cap, by version of cgroups."""
 
 FEATURE_FILES = {"cgroup.kill": "cgroup.kill", "memory.peak": "memory.peak",
@@ -64,7 +63,7 @@ def user_names(uid: int) -> tuple[str, ...]:
 
 def attempts(cgroup: str, ids: tuple[str, ...]) -> tuple[dict[str, int], str]:
     """Have the engine try everything: name to 0 or errno; and what the helpers said."""
-    done = subprocess.run([ENGINE, "--probe", cgroup, *ids], capture_output=True, text=True,
+    done = subprocess.run([engine.path(), "--probe", cgroup, *ids], capture_output=True, text=True,
                           stdin=subprocess.DEVNULL)
     if done.returncode:
         raise EngineError(f"minibox-engine --probe: status {done.returncode}: {done.stderr}")

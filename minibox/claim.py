@@ -1,0 +1,125 @@
+"""Get a place for boxes' cgroups where there is none yet: only what is this user's own is changed.
+
+On cgroup v2 a cgroup with processes in it cannot hand its controllers down, so there are three
+things to do, each where it applies: ask systemd for a scope that is ours to manage, move the
+processes of a container's own root into a leaf, switch controllers on for what lies beneath.
+v1 has no such rule: what cannot be written there, only `minibox delegate` can give.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import subprocess
+import time
+
+from minibox import cgroups
+from minibox.cgroups import Hierarchy, handed_down, may_parent, read, write
+from minibox.mends import systemd
+
+LEAF = "init"
+"""Where the processes go that were in a cgroup which is to hand its controllers down."""
+
+SCOPE_S = 5.0
+"""How long systemd may take to move us; it takes some 10 ms."""
+
+
+def claim() -> bool:
+    """Do what it takes to make cgroups for boxes; True if more can be used than before.
+
+    Call it when a cap lacks its controller, then look again by `host.find()`. Under systemd this
+    process itself moves, into a scope of its own: a box's cgroup must share a writable ancestor
+    with its caller's.
+    """
+    unified = _unified()
+    if unified is None:
+        return False
+    if systemd() and not _delegated(unified):
+        if not enter_scope():
+            return False
+        unified = _unified()
+    return unified is not None and hand_down(unified)
+
+
+def _unified() -> Hierarchy | None:
+    return next((one for one in cgroups.current() if one.version == 2 and one.own), None)
+
+
+def _delegated(unified: Hierarchy) -> str:
+    """The caller's unit, if systemd leaves all beneath it to the caller, else ""."""
+    for directory in (unified.own, os.path.dirname(unified.own)):
+        for name in ("trusted.delegate", "user.delegate"):
+            try:
+                if os.getxattr(directory, name) == b"1" and may_parent(directory):
+                    return directory
+            except OSError:
+                continue
+    return ""
+
+
+def enter_scope() -> bool:
+    """Ask systemd to move this process into a new scope whose cgroup is ours to divide.
+
+    By busctl, which comes with systemd: no D-Bus library to carry, and unlike `systemd-run
+    --scope` it needs no new start of this program, so it serves a Python caller as well.
+    """
+    before = read("/proc/self/cgroup")
+    pid = str(os.getpid())
+    command = ["busctl", *([] if os.getuid() == 0 else ["--user"]), "--quiet", "call",
+               "org.freedesktop.systemd1", "/org/freedesktop/systemd1",
+               "org.freedesktop.systemd1.Manager", "StartTransientUnit", "ssa(sv)a(sa(sv))",
+               f"minibox-{pid}-{os.urandom(4).hex()}.scope", "fail",
+               "3", "PIDs", "au", "1", pid, "Delegate", "b", "true",
+               "Description", "s", "boxes of minibox", "0"]
+    environment = {"XDG_RUNTIME_DIR": f"/run/user/{os.getuid()}"} | os.environ
+    try:
+        asked = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True,
+                               env=environment, timeout=SCOPE_S)
+    except (OSError, subprocess.TimeoutExpired):
+        return False
+    deadline = time.monotonic() + SCOPE_S
+    while asked.returncode == 0 and time.monotonic() < deadline:
+        if read("/proc/self/cgroup") != before:
+            return True
+        time.sleep(0.001)           # the reply says "queued"; that we were moved, only the kernel
+    return False
+
+
+def hand_down(unified: Hierarchy) -> bool:
+    """Switch on, for the children of one cgroup of ours, all controllers that it has."""
+    unit = _delegated(unified)
+    places = [unit] if unit else [] if systemd() else [
+        directory for directory in cgroups.upwards(unified) if may_parent(directory)]
+    best = max(places, key=lambda place: len(cgroups.available(place)), default="")
+    if not best:
+        return False
+    before = handed_down(best)
+    switch_on_all(best, evacuate=best in (unit, unified.mount))
+    return len(handed_down(best)) > len(before)
+
+
+def switch_on_all(directory: str, evacuate: bool) -> None:
+    """Hand all controllers of *directory* down. evacuate: its own processes may be moved."""
+    for name in cgroups.available(directory):
+        try:
+            write(directory + "/cgroup.subtree_control", "+" + name)
+        except OSError as error:
+            if error.errno != errno.EBUSY or not evacuate:
+                continue                                    # that one stays as it is
+            _evacuate(directory)
+            write(directory + "/cgroup.subtree_control", "+" + name)
+
+
+def _evacuate(directory: str) -> None:
+    """Move all processes of *directory* into a leaf, until a look finds none left."""
+    leaf = f"{directory}/{LEAF}"
+    os.makedirs(leaf, exist_ok=True)
+    for _ in range(100):                                    # they may fork while we move them
+        pids = read(directory + "/cgroup.procs").split()
+        if not pids:
+            return
+        for pid in pids:
+            try:
+                write(leaf + "/cgroup.procs", pid)
+            except ProcessLookupError:
+                continue
