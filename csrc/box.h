@@ -48,8 +48,13 @@ struct mb_box {
 /* Run step *index* of the plan, note it on the board. 0 or a negative errno. */
 int mb_run_step(struct mb_box *box, uint32_t index);
 
-/* Run a whole part up to its first failure. 0 or a negative errno. */
+/* Run a whole part up to its first failure; finish goes on after one. 0 or a negative errno. */
 int mb_run_part(struct mb_box *box, enum mb_part part);
+
+/* Map the ids of process *pid*, whose name in the /proc at *dir* (-1: our own) that is; *base* is added
+ * to the outside ids. 0 or a negative errno. */
+int mb_map_ids(const struct mb_box *box, int dir, pid_t pid, struct mb_list uids, struct mb_list gids,
+               bool deny_setgroups, int64_t base);
 
 /* Text for the board's detail of a failing step. */
 void mb_detail(struct mb_box *box, const char *text, const char *more);

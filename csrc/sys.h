@@ -367,6 +367,11 @@ static inline int mb_prctl(int option, unsigned long a, unsigned long b, unsigne
 }
 
 /* *header* and *data* as in linux/capability.h. */
+static inline int mb_capget(void *header, void *data)
+{
+    return (int)MB_QUIET(__NR_capget, header, data);
+}
+
 static inline int mb_capset(const void *header, const void *data)
 {
     return (int)MB_SYS(CAPSET, __NR_capset, header, data);
