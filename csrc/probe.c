@@ -240,10 +240,10 @@ static int try_ranges(const struct arguments *with)
     return err;
 }
 
-/* Shift the owners of a detached copy of /usr by the map of a user namespace: only root may. */
-static int try_idmap(const struct arguments *with)
+/* A sitter whose ids are a range that nobody has, as boxes of root are given: only the host's own
+   root may map those, not that of a container. Its pid or a negative errno. */
+static pid_t leased_sitter(void)
 {
-    (void)with;
     char path[48], map[48];
     pid_t target = sitter();
     if (target < 0) return target;
@@ -252,12 +252,32 @@ static int try_idmap(const struct arguments *with)
     int err = write_text(path, map);
     snprintf(path, sizeof path, "/proc/%d/gid_map", target);
     if (!err) err = write_text(path, map);
+    if (err) dismiss(target);
+    return err ? err : target;
+}
+
+static int try_lease(const struct arguments *with)
+{
+    (void)with;
+    pid_t target = leased_sitter();
+    if (target < 0) return target;
+    dismiss(target);
+    return 0;
+}
+
+/* Shift the owners of a detached copy of /usr by the map of a user namespace: only root may. */
+static int try_idmap(const struct arguments *with)
+{
+    (void)with;
+    char path[48];
+    pid_t target = leased_sitter();
+    if (target < 0) return target;
     snprintf(path, sizeof path, "/proc/%d/ns/user", target);
-    int ids = err ? -1 : open(path, O_RDONLY | O_CLOEXEC);
+    int ids = open(path, O_RDONLY | O_CLOEXEC), err = 0;
     int tree = (int)syscall(SYS_open_tree, AT_FDCWD, "/usr", OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC);
     struct mount_attr attributes = {.attr_set = MOUNT_ATTR_IDMAP, .userns_fd = (unsigned)ids};
-    if (!err && (ids < 0 || tree < 0 || syscall(SYS_mount_setattr, tree, "", AT_EMPTY_PATH,
-                                               &attributes, sizeof attributes)))
+    if (ids < 0 || tree < 0 ||
+        syscall(SYS_mount_setattr, tree, "", AT_EMPTY_PATH, &attributes, sizeof attributes))
         err = -errno;
     dismiss(target);
     return err;
@@ -287,7 +307,10 @@ int mb_probe(int count, char *const words[])
     struct arguments with = {.cgroup = words[0]};
     for (unsigned i = 0; i < sizeof probes / sizeof *probes; i++)
         say(probes[i].name, probes[i].attempt, &with);
-    if (geteuid() == 0) say("idmap", try_idmap, &with);
+    if (geteuid() == 0) {
+        say("lease", try_lease, &with);
+        say("idmap", try_idmap, &with);
+    }
     if (strcmp(with.cgroup, "-") != 0) say("clone_into_cgroup", try_clone_into, &with);
     if (count == 7) {
         with = (struct arguments){.uid_helper = words[1], .gid_helper = words[2],

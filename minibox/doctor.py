@@ -101,7 +101,8 @@ def _mechanisms(found: Host) -> Iterator[Check]:
 
 def _ids(found: Host) -> Check:
     if found.uid == 0:
-        works, (reason, mend) = found.id_mapped_mounts, found.mend("idmap")
+        missing = "idmap" if "lease" in found.features else "lease"
+        works, (reason, mend) = found.id_mapped_mounts, found.mend(missing)
         detail = f"65536 for each box, leased in {found.lease_file}; owners of files are shifted"
     else:
         works, (reason, mend) = found.uid_range is not None, found.mend("ranges")
@@ -109,8 +110,8 @@ def _ids(found: Host) -> Check:
         if found.uid_range:
             detail = f"{found.uid_range.count} from {found.uid_range.first}, by {found.uid_helper}"
         reason = f"{reason}; boxes have one id, root's or another"
-    return Check(kind=USEFUL, name="a range of ids", works=works, detail=detail if works else reason,
-                 mend="" if works else mend)
+    return Check(kind=USEFUL, name="a range of ids", works=works,
+                 detail=detail if works else reason, mend="" if works else mend)
 
 
 def _caps(found: Host) -> Iterator[Check]:
@@ -125,6 +126,11 @@ def _caps(found: Host) -> Iterator[Check]:
                         detail=f"{flag}: {WITHOUT_CGROUP[controller]}")
         else:
             yield Check(kind=CAP, name=name, works=False, detail=reason, mend=mend)
+    if found.controller("memory"):
+        yield Check(kind=CAP, name="swap", works="swap" in found.features,
+                    detail="--memory-swap" if "swap" in found.features else
+                    "this kernel does not count swap, so what does not fit may go there",
+                    mend="" if "swap" in found.features else "sudo swapoff -a")
     yield Check(kind=CAP, name="time, output", works=True,
                 detail="--timeout, --cpu-time, --output-limit: the engine itself measures")
 
@@ -132,9 +138,10 @@ def _caps(found: Host) -> Iterator[Check]:
 def _box() -> Check:
     """The proof: run one."""
     from minibox import box
+    from minibox.spec import Limits
 
     try:
-        result = box.run(["true"], limits=box.Limits(walltime=10))
+        result = box.run(["true"], limits=Limits(walltime_s=10))
     except MiniboxError as error:
         return Check(kind=NEEDED, name="a box", works=False, detail=str(error))
     return Check(kind=NEEDED, name="a box", works=result.exit_status == 0,

@@ -41,7 +41,8 @@ class Host(Record):
     cgroup_mode: "v1", "v2", "hybrid" or "none".  uid_range, gid_range with helper paths: None
     where newuidmap cannot be used.  id_mapped_mounts: only root's.  features: words such as
     "overlay", "proc" (a new proc can be mounted), "devpts", "cgroup.kill", "memory.peak",
-    "swap" (swap is accounted), "clone_into_cgroup".  cpus: CPU numbers this process may use;
+    "swap" (swap is accounted), "clone_into_cgroup", "lease" (ids of nobody's may be mapped: the
+    host's own root may, a container's may not).  cpus: CPU numbers this process may use;
     memory_nodes: NUMA nodes it may, as cpuset.mems takes them ("0", "0-1").
     why: (feature, reason, mend) for what is missing.
     """

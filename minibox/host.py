@@ -109,7 +109,7 @@ def _key(status: dict[str, str], controllers: str) -> str:
 
 def directory() -> str:
     """Where facts are remembered, for this user."""
-    if os.getuid() == 0:
+    if os.getuid() == 0 and os.access("/var/cache", os.W_OK):
         return "/var/cache/minibox"
     base = os.environ.get("XDG_CACHE_HOME", "")
     return (base if base.startswith("/") else os.path.expanduser("~/.cache")) + "/minibox"

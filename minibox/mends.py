@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import os
-from errno import EACCES, EINVAL, ENODEV, ENOSPC, ENOSYS, EPERM, errorcode
+from errno import EINVAL, ENODEV, ENOSPC, ENOSYS, EPERM, errorcode
 
 from minibox.cgroups import Hierarchy, available, read
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Mapping
 
     Row = tuple[str, str, str]
 
@@ -18,6 +18,9 @@ SINCE: dict[str, tuple[int, int]] = {
     "clone_into_cgroup": (5, 7), "overlay": (5, 11), "idmap": (5, 12), "calls": (5, 12),
     "landlock": (5, 13), "cgroup": (4, 6)}
 """The Linux that brought what minibox needs of each feature."""
+
+LIMITED_BY_CGROUP = ("memory", "pids", "cpu", "cpuacct", "cpuset", "blkio", "io",
+                     "clone_into_cgroup")
 
 OUTER = ("docker run --security-opt seccomp=unconfined --security-opt apparmor=unconfined "
          "--security-opt systempaths=unconfined (podman: --security-opt unmask=ALL)")
@@ -62,48 +65,65 @@ def _user(error: int) -> tuple[str, str]:
 
 
 def _ranges(said: str) -> tuple[str, str]:
+    """Why newuidmap does not give this user ids; *said* is what it printed."""
     missing = [path for path in ("/usr/bin/newuidmap", "/usr/bin/newgidmap")
                if not os.path.exists(path)]
     if missing:
         return f"{missing[0]} is not there", "sudo apt install uidmap (Fedora: shadow-utils)"
     if said:
         return said.splitlines()[0], "see newuidmap(1)"
-    return ("/etc/subuid and /etc/subgid grant this user no range", "sudo usermod --add-subuids "
-            '200000-265535 --add-subgids 200000-265535 "$USER" (any free range of 65536)')
+    first = free_range(read("/etc/subuid") + "\n" + read("/etc/subgid"))
+    return ("/etc/subuid and /etc/subgid grant this user no range",
+            f"sudo usermod --add-subuids {first}-{first + 65535} "
+            f'--add-subgids {first}-{first + 65535} "$USER"')
+
+
+def free_range(granted: str) -> int:
+    """The first id of 65536 that nobody has, given the lines of /etc/subuid and /etc/subgid."""
+    ends = [100_000]
+    for line in granted.splitlines():
+        _, first, count = (line + "::").split(":")[:3]
+        if first.isdecimal() and count.isdecimal():
+            ends.append(int(first) + int(count))
+    return max(ends)
 
 
 def explain(errors: Mapping[str, int], said: str) -> tuple[Row, ...]:
     """Rows for Host.why, for what failed among *errors*; said: what newuidmap printed."""
-    return tuple(_rows(errors, said))
+    failed = {name: error for name, error in errors.items() if error}
+    if "ranges" not in errors and os.getuid():
+        failed["ranges"] = 0
+    return tuple((name, *_explain(name, error, said)) for name, error in failed.items())
 
 
-def _rows(errors: Mapping[str, int], said: str) -> Iterator[Row]:
+def _explain(name: str, error: int, said: str) -> tuple[str, str]:
     from minibox.host import release
 
-    kernel = release(os.uname().release)
-    if "ranges" not in errors and os.getuid():
-        yield ("ranges", *_ranges(""))
-    for name, error in errors.items():
-        if not error:
-            continue
-        code = errorcode.get(error, str(error))
-        since = SINCE.get(name, (0, 0))
-        if kernel < since:
-            yield (name, f"Linux {since[0]}.{since[1]} brought it, this is {os.uname().release}",
-                   "boot a newer kernel")
-        elif name == "ranges":
-            yield (name, *_ranges(said))
-        elif name == "proc" and masks_of_proc(read("/proc/self/mountinfo")) and error == EPERM:
-            masks = masks_of_proc(read("/proc/self/mountinfo"))
-            yield (name, f"parts of /proc are covered ({', '.join(masks[:3])}"
-                   f"{', ...' if masks[3:] else ''}), so the kernel refuses a new one", OUTER)
-        elif error == ENODEV:
-            yield (name, "this kernel has no such file system", f"sudo modprobe {name}")
-        elif error in (EPERM, EACCES, ENOSPC, EINVAL, ENOSYS) and name != "clone_into_cgroup":
-            reason, mend = _user(error)
-            yield name, f"{code}: {reason}", mend
-        else:
-            yield name, f"the kernel says {code}", "see `minibox doctor`"
+    system, since = os.uname(), SINCE.get(name, (0, 0))
+    masks = masks_of_proc(read("/proc/self/mountinfo")) if name == "proc" else []
+    code = errorcode.get(error, str(error))
+    if name == "ranges":
+        return _ranges(said)
+    if release(system.release) < since:
+        return (f"Linux {since[0]}.{since[1]} brought it, this is {system.release}",
+                "boot a newer kernel")
+    if masks and error == EPERM:
+        return (f"parts of /proc are covered ({', '.join(masks[:3])}{', ...' if masks[3:] else ''})"
+                ", so the kernel refuses a new one", OUTER)
+    if error == ENODEV:
+        return "this kernel has no such file system", f"sudo modprobe {name}"
+    if name == "lease":
+        return f"{code}: this root may not map ids of its choice", "start minibox outside of the " \
+            "container; inside, its boxes have one id each"
+    if name == "idmap":
+        return (f"{code}: the file system of /usr cannot be ID-mapped", "boxes do without: files "
+                "that are not for all to read stay closed to them; ext4, xfs and btrfs can")
+    if name in ("landlock", "seccomp"):
+        return f"{code}: this kernel has it switched off", f"boot with lsm=...,{name}"
+    if name in LIMITED_BY_CGROUP:
+        return f"{code}: a cgroup was refused, or its cap", "see `minibox delegate --help`"
+    reason, mend = _user(error)
+    return f"{code}: {reason}", mend
 
 
 def no_controller(names: tuple[str, ...], found: tuple[Hierarchy, ...]) -> tuple[Row, ...]:
