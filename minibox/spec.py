@@ -67,12 +67,14 @@ class Ulimit(Record):
 
 
 class DeviceRate(Record):
-    """A cap on one block device. path: the device on the host; per_second: bytes or operations;
-    kind: "read_bps", "write_bps", "read_iops" or "write_iops"."""
+    """A cap on one block device. path: the device on the host, major and minor its numbers;
+    per_second: bytes or operations; kind: "read_bps", "write_bps", "read_iops" or "write_iops"."""
 
     path: str
     per_second: int
     kind: str
+    major: int
+    minor: int
 
     def __post_init__(self) -> None:
         _text("device rate", self.path, absolute=True)
@@ -173,10 +175,13 @@ class Mount(Record):
 
 
 class Device(Record):
-    """A device of the host to show in the box. source, target: absolute paths."""
+    """A device of the host to show in the box. source, target: absolute paths; major, minor: which
+    device the source is."""
 
     source: str
     target: str
+    major: int
+    minor: int
 
     def __post_init__(self) -> None:
         _text("device", self.source, absolute=True)

@@ -665,6 +665,18 @@ class SetRlimit(Step):
     hard: int
 
 
+class SetAffinity(Step):
+    """Run on the CPUs {cpus} only.
+
+    Why:    the next best where no cpuset can hold the box.
+    Errors: EINVAL: none of them is there, or the caller's own cpuset has none of them.
+    Source: sched_setaffinity(2).
+    """
+
+    parts = (APP,)
+    cpus: tuple[int, ...]
+
+
 class SetOomScore(Step):
     """Set the out-of-memory score adjustment to {adjustment}.
 
@@ -816,7 +828,7 @@ KINDS: tuple[type[Step], ...] = (
     CopyFile, AttachTree, MountTmpfs, MountProc, MountSysfs, BindDevice, MountDevpts, OpenTerminal,
     MaskPaths, ReadOnlyPaths, RemountReadOnly, BringUpLoopback, SetHostname, OffsetClocks,
     UnshareCgroup, PivotRoot, ChangeRoot, CloneApp,
-    NewSession, UseStreams, SetRlimit, SetOomScore, SetUmask, ChangeDir, DropCapabilities,
+    NewSession, UseStreams, SetRlimit, SetAffinity, SetOomScore, SetUmask, ChangeDir, DropCapabilities,
     NoNewPrivileges, CloseFiles, DieWithParent, Exec,
     ReadCgroup, RemoveCgroup, Fail,
 )
@@ -826,7 +838,7 @@ RANGES = {
     "tree": (0, MAX_TREES - 1), "cgroup": (0, MAX_CGROUPS - 1), "gate": (GATE_IDS, GATE_CGROUP),
     "figure": (0, len(FIGURES) - 1), "scale": (1, 10**9), "first": (1, 2**32 - 2),
     "size": (1, 2**31), "count": (1, 2**16), "uid": (0, 2**32 - 2), "gid": (0, 2**32 - 2),
-    "groups": (0, 2**32 - 2), "uids": (0, 2**32 - 1), "gids": (0, 2**32 - 1), "mode": (0, 0o7777),
+    "groups": (0, 2**32 - 2), "cpus": (0, 8191), "uids": (0, 2**32 - 1), "gids": (0, 2**32 - 1), "mode": (0, 0o7777),
     "mask": (0, 0o777), "signal": (1, 64), "errno": (1, 4095), "resource": (0, 15),
     "soft": (-1, 2**62), "hard": (-1, 2**62), "adjustment": (-1000, 1000),
     "major": (0, 2**12 - 1), "minor": (0, 2**20 - 1), "size_bytes": (0, 2**62),
@@ -847,7 +859,7 @@ CALLS = (
     "setresgid", "setgroups", "setsid", "ioctl", "dup3", "prlimit64", "umask", "prctl", "capset",
     "close_range", "execve", "socket", "sethostname", "getrandom", "mmap", "memfd_create",
     "vfork", "landlock_create_ruleset", "landlock_add_rule", "landlock_restrict_self", "seccomp",
-    "keyctl", "readlinkat", "faccessat2",
+    "keyctl", "readlinkat", "faccessat2", "sched_setaffinity",
 )
 """System calls that a step may report as the one that failed; the place is the number in the report."""
 

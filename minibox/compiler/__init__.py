@@ -1,0 +1,52 @@
+"""BoxSpec and Host in, Plan out: pure, with no look at this machine, its clock or its files."""
+
+from __future__ import annotations
+
+from minibox.compiler import (
+    capabilities,
+    cgroups,
+    devices,
+    filesystem,
+    ids,
+    namespaces,
+    network,
+    process,
+    rlimits,
+)
+from minibox.compiler.draft import Draft
+from minibox.facts import Host
+from minibox.plan import Plan
+from minibox.spec import BoxSpec
+
+
+def compile(spec: BoxSpec, host: Host) -> Plan:
+    """What will be done, in order. Each mechanism adds its steps to the parts of the plan that it needs.
+
+    Errors: HostError for what this host cannot do, with the mend; SpecError for what contradicts
+    itself only in the light of this host.
+    """
+    draft = Draft(spec, host)
+    process.supervise(draft)            # what the engine watches, and the streams
+    ids.lease(draft)
+    cgroups.create(draft)               # the caps that cgroups enforce
+    namespaces.create(draft)            # init is there from here on
+    ids.map_them(draft)
+    network.bring_up(draft)
+    namespaces.name_and_time(draft)
+    filesystem.lay_root(draft)          # the new root, from the host's parts or a directory
+    filesystem.mount_proc(draft)
+    devices.mount_dev(draft)
+    filesystem.mount_volumes(draft)
+    filesystem.finish_root(draft)
+    ids.release(draft)                  # all mount trees are opened: init may pass
+    cgroups.join(draft)
+    filesystem.enter_root(draft)        # the host's files are out of reach from here on
+    process.clone(draft)
+    process.settle(draft)               # session, streams
+    rlimits.set_them(draft)
+    ids.become(draft)
+    process.choose_directory(draft)
+    capabilities.drop(draft)
+    process.execute(draft)              # nothing comes after exec
+    cgroups.read_and_remove(draft)
+    return draft.plan()

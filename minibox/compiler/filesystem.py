@@ -1,0 +1,179 @@
+"""The new root: what lies below, what may be written, /proc, volumes, and how it becomes the root."""
+
+from __future__ import annotations
+
+from minibox.compiler.draft import Draft
+from minibox.compiler.ids import group
+from minibox.compiler.process import home
+from minibox.errors import HostError
+from minibox.spec import HOST_VIEW, Mount
+from minibox.steps import (
+    AttachTree,
+    ChangeRoot,
+    CopyFile,
+    MakeDir,
+    MakeFile,
+    MakeLink,
+    MaskPaths,
+    MountOverlay,
+    MountProc,
+    MountStage,
+    MountTmpfs,
+    PivotRoot,
+    ReadOnlyPaths,
+    RemountReadOnly,
+    StopPropagation,
+    UseRoot,
+)
+
+LOCKED = ("ro", "nosuid", "nodev")
+OPEN = ("nosuid", "nodev")
+
+MASKED = ("/proc/acpi", "/proc/asound", "/proc/interrupts", "/proc/kcore", "/proc/keys",
+          "/proc/key-users", "/proc/kallsyms", "/proc/kmsg", "/proc/kpagecount", "/proc/kpageflags",
+          "/proc/latency_stats", "/proc/sched_debug", "/proc/scsi", "/proc/sysrq-trigger",
+          "/proc/timer_list", "/proc/timer_stats", "/proc/vmallocinfo")
+READ_ONLY = ("/proc/bus", "/proc/fs", "/proc/irq", "/proc/sys")
+
+SKELETON = (("/etc", 0o755), ("/home", 0o755), ("/mnt", 0o755), ("/opt", 0o755), ("/run", 0o755),
+            ("/srv", 0o755), ("/tmp", 0o1777), ("/var", 0o755), ("/var/lib", 0o755),
+            ("/var/tmp", 0o1777))
+"""What a program may expect beside the host's own directories; empty, and forgotten when the box ends."""
+
+
+def lay_root(draft: Draft) -> None:
+    """Put the new root together in the stage."""
+    spec, limits = draft.spec, draft.spec.limits
+    draft.enter += [StopPropagation(),
+                    MountStage(size_bytes=limits.tmpfs_bytes, inodes=limits.tmpfs_inodes),
+                    UseRoot(path=".")]
+    draft.receipt("tmpfs-size", limits.tmpfs_bytes, limits.tmpfs_bytes, "tmpfs, size and inodes")
+    overlaid = spec.keep is not None or not (
+        spec.rootfs == HOST_VIEW or spec.read_only or spec.writable)
+    if overlaid and "overlay" not in draft.host.features:
+        raise HostError("overlay", *draft.host.mend("overlay"))
+    if spec.rootfs == HOST_VIEW:
+        _host_view(draft)
+    elif overlaid:
+        _below(draft, "lower", LOCKED)
+        _overlay(draft)
+    else:
+        _below(draft, "root", LOCKED if spec.read_only else OPEN)
+        draft.enter.append(UseRoot(path="root"))
+    how = ("read-only" if spec.read_only else "written through" if spec.writable else
+           "kept in " + spec.keep if spec.keep else "forgotten")
+    draft.receipt("rootfs", spec.rootfs or "host", spec.rootfs or "host view",
+                  "overlay" if overlaid else "tmpfs" if spec.rootfs == HOST_VIEW else "bind",
+                  f"what the box writes is {how}")
+
+
+def _below(draft: Draft, place: str, options: tuple[str, ...]) -> None:
+    tree = draft.tree(draft.spec.rootfs)
+    draft.enter.append(AttachTree(tree=tree, target=place, options=options, at_stage=True))
+
+
+def _overlay(draft: Draft) -> None:
+    """The stage's "lower" below; on top a part of the stage, or the directory that keeps."""
+    top = ""
+    if draft.spec.keep is not None:
+        tree = draft.tree(draft.spec.keep)
+        draft.enter += [AttachTree(tree=tree, target="keep", options=OPEN, at_stage=True),
+                        UseRoot(path="keep")]
+        top = "keep/"
+    draft.enter += [MakeDir(target="/upper"), MakeDir(target="/work", mode=0o700), UseRoot(path="."),
+                    MakeDir(target="/root"),
+                    MountOverlay(lower="lower", upper=top + "upper", work=top + "work", target="root"),
+                    UseRoot(path="root")]
+
+
+def _host_view(draft: Draft) -> None:
+    """A skeleton of our own, with the host's system directories in it."""
+    keeping = draft.spec.keep is not None
+    if keeping:
+        draft.enter += [MakeDir(target="/lower"), UseRoot(path="lower")]
+    _skeleton(draft)
+    if keeping:
+        draft.enter.append(UseRoot(path="."))
+        _overlay(draft)
+    for one in draft.host.system_paths:
+        if one.kind == "dir":
+            tree = draft.tree(one.path)
+            draft.enter.append(AttachTree(tree=tree, target=one.path, options=LOCKED))
+
+
+def _skeleton(draft: Draft) -> None:
+    spec, enter = draft.spec, draft.enter
+    uid, gid = spec.user.uid, group(draft)
+    enter += [MakeDir(target=path, mode=mode) for path, mode in SKELETON]
+    enter.append(MakeDir(target="/root", mode=0o700))
+    for one in draft.host.system_paths:
+        if one.kind == "link":
+            enter.append(MakeLink(target=one.path, to=one.to))
+        elif one.kind == "file":
+            enter.append(CopyFile(source=one.path, target=one.path))
+    person = "" if uid == 0 else f"box:x:{uid}:{gid}:box:{home(draft)}:/bin/sh\n"
+    crowd = "" if gid == 0 else f"box:x:{gid}:\n"
+    enter += [
+        MakeFile(target="/etc/passwd", content="root:x:0:0:root:/root:/bin/sh\n" + person
+                 + "nobody:x:65534:65534:nobody:/:/usr/sbin/nologin\n"),
+        MakeFile(target="/etc/group", content="root:x:0:\n" + crowd + "nogroup:x:65534:\n")]
+    if "net" in spec.share:
+        enter += [CopyFile(source=path, target=path) for path in ("/etc/hosts", "/etc/resolv.conf")]
+    else:
+        enter.append(MakeFile(target="/etc/hosts", content="127.0.0.1 localhost\n::1 localhost\n"
+                              f"127.0.1.1 {spec.hostname}\n"))
+    enter.append(MakeFile(target="/etc/hostname", content=spec.hostname + "\n"))
+
+
+def mount_proc(draft: Draft) -> None:
+    if "pid" in draft.spec.share:
+        tree = draft.tree("/proc", id_mapped=False)
+        draft.enter += [MakeDir(target="/proc"),
+                        AttachTree(tree=tree, target="/proc", options=(*OPEN, "noexec"))]
+    elif "proc" not in draft.host.features:
+        raise HostError("proc", *draft.host.mend("proc"))
+    else:
+        draft.enter += [MakeDir(target="/proc"), MountProc(target="/proc", hide_others=True)]
+    draft.enter += [MaskPaths(targets=MASKED), ReadOnlyPaths(targets=READ_ONLY)]
+    draft.receipt("proc", None, "the host's" if "pid" in draft.spec.share else "new",
+                  "proc, hidepid=invisible")
+    draft.receipt("masks", None, [*MASKED, *READ_ONLY], "bind mounts, read-only")
+
+
+def mount_volumes(draft: Draft) -> None:
+    """Volumes and tmpfs mounts, outer ones first."""
+    for mount in sorted(draft.spec.mounts, key=lambda one: one.target.rstrip("/").count("/")):
+        if mount.type == "bind":
+            tree = draft.tree(mount.source)
+            draft.enter.append(AttachTree(tree=tree, target=mount.target,
+                                          options=LOCKED if mount.read_only else OPEN))
+        else:
+            _tmpfs(draft, mount)
+        draft.receipt(f"mount {mount.target}", mount.source or "tmpfs",
+                      "read-only" if mount.read_only else "writable", mount.type)
+
+
+def _tmpfs(draft: Draft, mount: Mount) -> None:
+    limits = draft.spec.limits
+    options = (*OPEN, "ro") if mount.read_only else OPEN
+    draft.enter += [
+        MakeDir(target=mount.target),
+        MountTmpfs(target=mount.target, size_bytes=mount.size_bytes or limits.tmpfs_bytes,
+                   inodes=mount.inodes or limits.tmpfs_inodes, mode=mount.mode, options=options)]
+
+
+def finish_root(draft: Draft) -> None:
+    """The working directory, if it can be made; then nothing more is written to the root."""
+    spec = draft.spec
+    made = spec.workdir.rstrip("/")
+    if made and not spec.read_only and not made.startswith(("/proc", "/dev")):
+        draft.enter.append(MakeDir(target=made, uid=spec.user.uid, gid=group(draft)))
+    if spec.read_only and spec.rootfs == HOST_VIEW:
+        draft.enter.append(RemountReadOnly(target="/"))
+
+
+def enter_root(draft: Draft) -> None:
+    by_pivot = draft.spec.root_by == "pivot_root"
+    draft.enter.append(PivotRoot() if by_pivot else ChangeRoot())
+    draft.receipt("root", draft.spec.root_by, draft.spec.root_by, draft.spec.root_by,
+                  "" if by_pivot else "the host's mounts stay in the box's mount namespace")

@@ -1,0 +1,49 @@
+"""Namespaces: a view of its own, for the box, of each thing that is global on the host."""
+
+from __future__ import annotations
+
+from minibox.compiler import cgroups
+from minibox.compiler.draft import Draft
+from minibox.errors import HostError, SpecError
+from minibox.spec import BoxSpec
+from minibox.steps import CloneInit, OffsetClocks, SetHostname
+
+SHARED_NOTES = {
+    "net": "the box reaches what the host reaches, its loopback and abstract sockets too",
+    "pid": "the box sees the host's processes, and may signal those of its own user id",
+    "ipc": "System V and POSIX queues are the host's",
+    "uts": "the host's name is seen",
+}
+
+
+def create(draft: Draft) -> None:
+    """Start init in all namespaces but those that stay the host's."""
+    spec, host = draft.spec, draft.host
+    wanted = [kind for kind in ("user", "mnt", "pid", "net", "ipc", "uts") if kind not in spec.share]
+    extra = ["cgroup"] + ["time"] * offset_asked(spec)
+    for kind in (*wanted, *extra):
+        if kind not in host.namespaces:
+            raise HostError(f"{kind} namespace", *host.mend(kind))
+    draft.prepare.append(CloneInit(namespaces=tuple(wanted), cgroup=cgroups.birthplace(draft)))
+    for kind in (*wanted, *extra):
+        draft.receipt(f"{kind} namespace", "new", "new", "clone3" if kind in wanted else "unshare")
+    for kind in spec.share:
+        draft.receipt(f"{kind} namespace", "host", "host", "none", SHARED_NOTES[kind])
+
+
+def offset_asked(spec: BoxSpec) -> bool:
+    return spec.boottime_offset_s is not None or spec.monotonic_offset_s is not None
+
+
+def name_and_time(draft: Draft) -> None:
+    """The box's own host name and, where asked for, its own clocks."""
+    spec = draft.spec
+    if "uts" not in spec.share:
+        draft.enter.append(SetHostname(name=spec.hostname))
+    elif spec.hostname != BoxSpec.__defaults__["hostname"]:
+        raise SpecError("hostname", spec.hostname, "the host's own name is not changed: leave out --uts host")
+    if offset_asked(spec):
+        boottime, monotonic = (round((value or 0) * 1e9) for value in
+                               (spec.boottime_offset_s, spec.monotonic_offset_s))
+        draft.enter.append(OffsetClocks(monotonic_ns=monotonic, boottime_ns=boottime))
+        draft.receipt("time offset", spec.boottime_offset_s, boottime / 1e9, "/proc/self/timens_offsets")

@@ -1,0 +1,62 @@
+"""Resource limits: what the kernel counts for each process, or for each user of the box's namespace."""
+
+from __future__ import annotations
+
+from minibox.compiler import cgroups
+from minibox.compiler.draft import Draft
+from minibox.spec import Ulimit
+from minibox.steps import SetOomScore, SetRlimit
+
+DEFAULTS = (Ulimit(name="core", soft=0, hard=0), Ulimit(name="nofile", soft=1024, hard=1024),
+            Ulimit(name="memlock", soft=64 << 10, hard=64 << 10))
+
+DEFAULT_PIDS = 1024
+"""Processes and threads of a box that asks for no number."""
+
+COUNTED_PER_NAMESPACE = (5, 14)
+"""The kernel from which RLIMIT_NPROC counts each user namespace by itself."""
+
+
+def set_them(draft: Draft) -> None:
+    spec, limits = draft.spec, draft.spec.limits
+    chosen = {limit.name: limit for limit in (*DEFAULTS, *_processes(draft), *_cpu(draft), *_data(draft),
+                                              *limits.ulimits)}
+    draft.app += [SetRlimit(resource=limit.resource, soft=limit.soft, hard=limit.hard)
+                  for limit in chosen.values()]
+    for limit in chosen.values():
+        asked = [limit.soft, limit.hard] if limit in limits.ulimits else None
+        draft.receipt(f"ulimit {limit.name}", asked, [limit.soft, limit.hard], "setrlimit")
+    draft.app.append(SetOomScore(adjustment=spec.limits.oom_score_adj))
+    draft.receipt("oom-score-adj", limits.oom_score_adj, limits.oom_score_adj, "/proc/self/oom_score_adj")
+
+
+def _processes(draft: Draft) -> list[Ulimit]:
+    """The cap on processes, where no cgroup holds it."""
+    asked = draft.spec.limits.pids
+    if cgroups.enforces(draft, "pids"):
+        return []
+    if not draft.by_root and draft.host.kernel < COUNTED_PER_NAMESPACE:
+        if asked is not None:
+            draft.refuse("pids", asked, "pids")
+        return []
+    number = asked or DEFAULT_PIDS
+    draft.receipt("pids", asked, number, "RLIMIT_NPROC, per user namespace",
+                  "init and the application without an init count as one" if not draft.spec.init else "")
+    return [Ulimit(name="nproc", soft=number, hard=number)]
+
+
+def _cpu(draft: Draft) -> list[Ulimit]:
+    """A second wall for CPU time: what one process alone may use, in whole seconds."""
+    asked = draft.spec.limits.cputime_s
+    if asked is None:
+        return []
+    seconds = int(asked) + 1
+    return [Ulimit(name="cpu", soft=seconds, hard=seconds + 1)]
+
+
+def _data(draft: Draft) -> list[Ulimit]:
+    """The best that can be done for memory without a cgroup."""
+    asked = draft.spec.limits.memory_bytes
+    if asked is None or cgroups.enforces(draft, "memory"):
+        return []
+    return [Ulimit(name="data", soft=asked, hard=asked)]
