@@ -40,3 +40,10 @@ static inline bool mb_is_device(const struct stat *about, unsigned major, unsign
     return (S_ISCHR(about->st_mode) || S_ISBLK(about->st_mode)) &&
            (device >> 8 & 0xfff) == major && ((device & 0xff) | (device >> 12 & 0xfff00)) == minor;
 }
+
+/* Make the file system that was configured on *fs*; a detached mount of it, or -errno, and then what
+ * the kernel said about it is the detail. */
+int mb_make_mount(struct mb_box *box, int fs, unsigned attributes);
+
+/* MOUNT_ATTR_ flags of options such as "ro"; -EINVAL for one that is none. */
+int mb_mount_attributes(const struct mb_box *box, struct mb_list options);

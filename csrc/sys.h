@@ -21,6 +21,7 @@
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/types.h>
+#include <sys/vfs.h>
 #include <time.h>
 #include "plan.h"
 
@@ -81,7 +82,7 @@ static inline void mb_close_cleanup(const int *fd)
         mb_close(*fd);
 }
 /* A descriptor that is closed when its scope ends; mb_keep() takes it out of the scope. */
-#define MB_FD __attribute__((cleanup(mb_close_cleanup))) int
+#define MB_FD __attribute__((cleanup(mb_close_cleanup), unused)) int
 
 static inline int mb_keep(int *fd)
 {
@@ -158,6 +159,11 @@ static inline int mb_fstat(int fd, struct stat *about)
 static inline int mb_fstatat(int dir, const char *path, struct stat *about, int flags)
 {
     return (int)MB_SYS(FSTAT, __NR_newfstatat, dir, path, about, flags);
+}
+
+static inline int mb_fstatfs(int fd, struct statfs *about)
+{
+    return (int)MB_QUIET(__NR_fstatfs, fd, about);
 }
 
 static inline ssize_t mb_readlinkat(int dir, const char *path, char *text, size_t size)

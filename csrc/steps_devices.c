@@ -1,0 +1,116 @@
+/* Steps on devices: what the box may see of them, its terminal, and what covers the rest. */
+#include <asm/ioctls.h>
+#include "files.h"
+#include "link.h"
+
+/* Open *path* if it is that character or block device, as O_PATH: opening it for real can have effects. */
+static int open_device(const char *path, unsigned major, unsigned minor)
+{
+    struct stat about;
+    MB_FD fd = mb_open(path, O_PATH);
+    int err = fd < 0 ? fd : mb_fstat(fd, &about);
+
+    if (err)
+        return err;
+    return mb_is_device(&about, major, minor) ? mb_keep(&fd) : -ENXIO;
+}
+
+/* Mount the one file *source* on *target*. */
+static int bind_file(int source, int target, uint64_t attributes)
+{
+    struct mount_attr set = { .attr_set = attributes, .propagation = MS_PRIVATE };
+    MB_FD tree = mb_open_tree(source, "", AT_EMPTY_PATH | OPEN_TREE_CLONE);
+    int err = tree < 0 ? tree : mb_mount_setattr(tree, "", AT_EMPTY_PATH, &set);
+
+    return err ? err : mb_attach(tree, target);
+}
+
+int step_bind_device(struct mb_box *box, const struct mb_bind_device *step)
+{
+    MB_FD source = open_device(mb_text(box->plan, step->source), (unsigned)step->major,
+                               (unsigned)step->minor);
+    MB_FD target = source < 0 ? source : mb_make_target(box->root, mb_text(box->plan, step->target),
+                                                        false);
+
+    return target < 0 ? target : bind_file(source, target, MOUNT_ATTR_NOSUID | MOUNT_ATTR_NOEXEC);
+}
+
+int step_mount_devpts(struct mb_box *box, const struct mb_mount_devpts *step)
+{
+    MB_FD fs = mb_fsopen("devpts");
+    int err = fs < 0 ? fs : mb_fsconfig(fs, FSCONFIG_SET_FLAG, "newinstance", NULL, 0);
+
+    if (!err)
+        err = mb_fsconfig(fs, FSCONFIG_SET_STRING, "ptmxmode", "0666", 0);
+    if (!err)
+        err = mb_fsconfig(fs, FSCONFIG_SET_STRING, "mode", "0620", 0);
+    MB_FD mount = err ? err : mb_make_mount(box, fs, MOUNT_ATTR_NOSUID | MOUNT_ATTR_NOEXEC);
+    if (mount < 0)
+        return mount;
+    MB_FD target = mb_make_target(box->root, mb_text(box->plan, step->target), true);
+    return target < 0 ? target : mb_attach(mount, target);
+}
+
+int step_open_terminal(struct mb_box *box, const struct mb_open_terminal *step)
+{
+    const struct mb_message message = { .type = MB_TERMINAL };
+    const int unlocked = 0;
+    MB_FD master = mb_beneath(box->root, "dev/pts/ptmx", O_RDWR | O_NOCTTY);
+    int err = master < 0 ? master : mb_ioctl(master, TIOCSPTLCK, &unlocked);
+
+    if (err)
+        return err;
+    MB_FD slave = mb_ioctl(master, TIOCGPTPEER, (void *)(O_RDWR | O_NOCTTY | O_CLOEXEC));
+    if (slave < 0)
+        return slave;
+    if (step->uid >= 0)
+        err = mb_fchownat(slave, "", (uid_t)step->uid, (gid_t)-1, AT_EMPTY_PATH);
+    if (!err)
+        err = mb_link_send(box->link, &message, &master, 1);
+    if (!err)
+        box->terminal_slave = mb_keep(&slave);
+    return err;
+}
+
+/* An empty directory that stays empty. */
+static int cover_directory(struct mb_box *box, int target)
+{
+    MB_FD fs = mb_fsopen("tmpfs");
+    int err = fs < 0 ? fs : mb_fsconfig(fs, FSCONFIG_SET_STRING, "nr_inodes", "1", 0);
+
+    if (!err)
+        err = mb_fsconfig(fs, FSCONFIG_SET_STRING, "mode", "0555", 0);
+    MB_FD mount = err ? err : mb_make_mount(box, fs, MOUNT_ATTR_RDONLY | MOUNT_ATTR_NOSUID |
+                                                     MOUNT_ATTR_NODEV | MOUNT_ATTR_NOEXEC);
+    return mount < 0 ? mount : mb_attach(mount, target);
+}
+
+static int cover(struct mb_box *box, const char *path)
+{
+    struct stat about;
+    MB_FD target = mb_beneath(box->root, path, O_PATH);
+
+    if (target == -ENOENT || target == -ENOTDIR)
+        return 0;
+    int err = target < 0 ? target : mb_fstat(target, &about);
+    if (err)
+        return err;
+    if (S_ISDIR(about.st_mode))
+        return cover_directory(box, target);
+    if (box->null < 0)
+        box->null = open_device("/dev/null", 1, 3);
+    return box->null < 0 ? box->null : bind_file(box->null, target, MOUNT_ATTR_NOSUID | MOUNT_ATTR_NOEXEC);
+}
+
+int step_mask_paths(struct mb_box *box, const struct mb_mask_paths *step)
+{
+    int err = 0;
+
+    for (uint32_t n = 0; n < step->targets.count && !err; n++) {
+        const char *path = mb_text(box->plan, mb_str_item(box->plan, step->targets, n));
+        err = cover(box, path);
+        if (err)
+            mb_detail(box, path, "");
+    }
+    return err;
+}

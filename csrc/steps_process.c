@@ -1,0 +1,201 @@
+/* Steps of the application's own process, between clone and exec: what it may use, who it is, and
+ * the program itself. */
+#include <linux/capability.h>
+#include <linux/close_range.h>
+#include <linux/limits.h>
+#include <linux/prctl.h>
+#include <linux/securebits.h>
+#include <sys/mman.h>
+#include "files.h"
+#include "text.h"
+
+int step_set_rlimit(struct mb_box *box, const struct mb_set_rlimit *step)
+{
+    struct rlimit limit = { (rlim_t)step->soft, (rlim_t)step->hard };
+
+    (void)box;                          /* -1 is RLIM_INFINITY already */
+    return mb_prlimit64(0, (int)step->resource, &limit, NULL);
+}
+
+int step_set_oom_score(struct mb_box *box, const struct mb_set_oom_score *step)
+{
+    char text[8];
+    struct mb_line line = mb_line(text, sizeof text);
+
+    mb_put_i64(&line, step->adjustment);
+    return mb_write_self(box, "oom_score_adj", text, mb_line_size(&line));
+}
+
+int step_set_umask(struct mb_box *box, const struct mb_set_umask *step)
+{
+    (void)box;
+    mb_umask((mode_t)step->mask);
+    return 0;
+}
+
+/* By a descriptor: a path through /proc/self/fd would lead out. */
+int step_change_dir(struct mb_box *box, const struct mb_change_dir *step)
+{
+    MB_FD dir = mb_beneath(box->root, mb_text(box->plan, step->path), O_PATH | O_DIRECTORY);
+
+    return dir < 0 ? dir : mb_fchdir(dir);
+}
+
+static int limit_bounding_set(uint64_t keep)
+{
+    for (unsigned long cap = 0; cap < 64; cap++) {
+        int there = mb_prctl(PR_CAPBSET_READ, cap, 0, 0);
+        if (there == -EINVAL)           /* the kernel has no more */
+            return 0;
+        int err = keep >> cap & 1 ? 0 : mb_prctl(PR_CAPBSET_DROP, cap, 0, 0);
+        if (err)
+            return err;
+    }
+    return 0;
+}
+
+static int set_capabilities(uint64_t keep, bool inheritable_only)
+{
+    struct __user_cap_header_struct head = { _LINUX_CAPABILITY_VERSION_3, 0 };
+    struct __user_cap_data_struct data[2];
+    int err = mb_capget(&head, data);
+
+    for (int n = 0; n < 2 && !err; n++) {
+        uint32_t part = (uint32_t)(keep >> 32 * n);
+        data[n].inheritable = part;
+        if (!inheritable_only)
+            data[n].effective = data[n].permitted = part;
+    }
+    return err ? err : mb_capset(&head, data);
+}
+
+/* What is kept goes through exec as ambient; the locked bits give uid 0 no more than others. */
+int step_drop_capabilities(struct mb_box *box, const struct mb_drop_capabilities *step)
+{
+    uint64_t keep = (uint64_t)step->keep;
+    unsigned long bits = SECBIT_NOROOT | SECBIT_NOROOT_LOCKED | SECBIT_NO_SETUID_FIXUP |
+                         SECBIT_NO_SETUID_FIXUP_LOCKED | SECBIT_KEEP_CAPS_LOCKED |
+                         SECBIT_NO_CAP_AMBIENT_RAISE | SECBIT_NO_CAP_AMBIENT_RAISE_LOCKED;
+    int err = limit_bounding_set(keep);
+
+    (void)box;
+    if (!err)
+        err = mb_prctl(PR_CAP_AMBIENT, PR_CAP_AMBIENT_CLEAR_ALL, 0, 0);
+    if (!err)
+        err = set_capabilities(keep, true);
+    for (unsigned long cap = 0; cap < 64 && !err; cap++)
+        if (keep >> cap & 1)
+            err = mb_prctl(PR_CAP_AMBIENT, PR_CAP_AMBIENT_RAISE, cap, 0);
+    if (!err)
+        err = mb_prctl(PR_SET_SECUREBITS, bits, 0, 0);
+    return err ? err : set_capabilities(keep, false);
+}
+
+int step_no_new_privileges(struct mb_box *box, const struct mb_no_new_privileges *step)
+{
+    (void)box, (void)step;
+    return mb_prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0);
+}
+
+int step_close_files(struct mb_box *box, const struct mb_close_files *step)
+{
+    (void)box, (void)step;
+    return mb_close_range(3, ~0u, CLOSE_RANGE_CLOEXEC);
+}
+
+/* Is it still there?  The end of the link tells for the engine, the parent's pid for init. */
+static bool parent_lives(const struct mb_box *box)
+{
+    char byte;
+    struct iovec part = { &byte, 1 };
+    struct msghdr message = { .msg_iov = &part, .msg_iovlen = 1 };
+
+    if (box->link < 0)
+        return mb_getppid() == box->init_pid;
+    ssize_t size = mb_recvmsg(box->link, &message, MSG_PEEK | MSG_DONTWAIT);
+    return size > 0 || size == -EAGAIN;
+}
+
+int step_die_with_parent(struct mb_box *box, const struct mb_die_with_parent *step)
+{
+    (void)step;
+    int err = mb_prctl(PR_SET_PDEATHSIG, SIGKILL, 0, 0);
+    return err ? err : parent_lives(box) ? 0 : -ESRCH;
+}
+
+/* An array of pointers to the texts of *list*, NULL at its end; the next free place. */
+static char **fill(const struct mb_plan *plan, struct mb_list list, char **at)
+{
+    for (uint32_t n = 0; n < list.count; n++)
+        *at++ = (char *)(uintptr_t)mb_text(plan, mb_str_item(plan, list, n));
+    *at++ = NULL;
+    return at;
+}
+
+/* Default actions, nothing blocked: a program can undo neither if it does not expect them. */
+static void reset_signals(void)
+{
+    const struct mb_sigaction standard = {0};
+    const uint64_t none = 0;
+
+    for (int signal = 1; signal <= 64; signal++)
+        mb_sigaction(signal, &standard, NULL);
+    mb_sigprocmask(SIG_SETMASK, &none, NULL);
+}
+
+/* As execvp: the next place is tried when there is nothing to run here, and a program that may not be
+ * run is told of before one that is not there.  *found* holds its path on failure, or nothing. */
+static int search(const char *name, const char *path, char **argv, char **environment,
+                  char found[PATH_MAX])
+{
+    char candidate[PATH_MAX];
+    int result = -ENOENT;
+
+    *found = 0;
+    for (;; path++) {
+        struct mb_line line = mb_line(candidate, sizeof candidate);
+        size_t size = strcspn(path, ":");
+        mb_put_bytes(&line, size ? path : ".", size ? size : 1);
+        mb_put(&line, "/");
+        mb_put(&line, name);
+        int err = line.at < line.end ? mb_execve(candidate, argv, environment) : -ENAMETOOLONG;
+        if (err != -ENOENT && err != -ENOTDIR && err != -ENAMETOOLONG && !*found) {
+            memcpy(found, candidate, sizeof candidate);
+            result = err;
+        }
+        if (err != -ENOENT && err != -ENOTDIR && err != -EACCES && err != -ENAMETOOLONG)
+            return err;
+        path += size;
+        if (!*path)
+            return result;
+    }
+}
+
+int step_exec(struct mb_box *box, const struct mb_exec *step)
+{
+    const char *path = mb_text(box->plan, step->path);
+    char found[PATH_MAX];
+    size_t count = (size_t)step->argv.count + step->environment.count + 2;
+
+    if (!step->argv.count)
+        return -EINVAL;
+    long room = mb_mmap(count * sizeof(char *), PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1);
+    if (room < 0 && room > -4096)
+        return (int)room;
+    char **argv = (char **)room, **environment = fill(box->plan, step->argv, argv);
+    fill(box->plan, step->environment, environment);
+    const char *name = argv[0], *failed = name;
+    int err;
+
+    reset_signals();
+    box->board->exec_ns = mb_clock_ns(CLOCK_MONOTONIC) - box->start_ns - (uint64_t)box->clock_shift_ns;
+    if (strchr(name, '/') || !*name)
+        err = mb_execve(name, argv, environment);
+    else {
+        err = search(name, path, argv, environment, found);
+        failed = *found ? found : name;
+    }
+    mb_diagnose_exec(box, failed, -err);
+    mb_last_call = MB_CALL_EXECVE;
+    return err;
+}
