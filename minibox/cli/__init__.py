@@ -1,0 +1,75 @@
+"""The command `minibox`: one module for each verb, loaded when it is called for."""
+
+from __future__ import annotations
+
+import sys
+
+from minibox.errors import MiniboxError
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+VERBS = {
+    "run": "run a program in a box",
+    "plan": "show the steps by which a box would be made",
+    "doctor": "try what works on this machine, and say how to mend the rest",
+    "rootfs": "build, list and remove root file systems",
+    "delegate": "give a user cgroups of his own, as root",
+}
+
+PAGE = f"""\
+usage: minibox VERB [OPTION]... [ARGUMENT]...
+
+Run one application per box: isolated by namespaces, capped by cgroups, with an honest verdict.
+
+{chr(10).join(f"  {verb:10}{what}" for verb, what in VERBS.items())}
+
+      --version  show the version
+  -h, --help     show this; `minibox VERB --help` tells more
+
+minibox run -m 64M --cpus 0.5 --pids-limit 20 --timeout 10 -- ./untrusted
+"""
+
+ITSELF, INTERRUPTED = 125, 130
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the command line *argv*, sys.argv's by default; its exit status."""
+    try:
+        return dispatch(sys.argv[1:] if argv is None else argv)
+    except MiniboxError as error:
+        print(f"minibox: {error}", file=sys.stderr)
+    except BrokenPipeError:
+        # The reader has gone: a second failure, when Python flushes, would only be noise.
+        sys.stdout = None  # type: ignore[assignment]
+    except OSError as error:
+        print(f"minibox: {error}", file=sys.stderr)
+    except KeyboardInterrupt:
+        return INTERRUPTED
+    return ITSELF
+
+
+def dispatch(argv: Sequence[str]) -> int:
+    verb, *rest = argv or ["--help"]
+    if verb in VERBS:
+        module = __import__(f"minibox.cli.{verb}", fromlist=["main"])
+        status = module.main(rest)
+        assert isinstance(status, int)
+        return status
+    from minibox.cli.options import UsageError, parse
+
+    options, rest = parse(PAGE, argv)
+    if options.get("version"):
+        from minibox import __version__
+
+        print(f"minibox {__version__}")
+        return 0
+    if options.get("help") or not rest:
+        print(PAGE, end="")
+        return 0 if argv else ITSELF
+    from difflib import get_close_matches
+
+    near = get_close_matches(rest[0], VERBS, 1)
+    hint = f"did you mean {near[0]}?" if near else f"use one of {', '.join(VERBS)}"
+    raise UsageError(f"there is no verb {rest[0]!r}: {hint}")

@@ -1,0 +1,154 @@
+"""minibox run: one program in a box; this process becomes the box's engine."""
+
+from __future__ import annotations
+
+import os
+import sys
+
+from minibox.cli.options import UsageError, parse
+from minibox.errors import SpecError
+from minibox.request import Limits, box_spec, plan_for
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from typing import Any
+
+    from minibox.cli.options import Values
+    from minibox.plan import Plan
+
+PAGE = """\
+usage: minibox run [OPTION]... [--] PROGRAM [ARGUMENT]...
+
+Run PROGRAM in a box of its own: it sees its own processes, network, users and files, gains no
+privilege, and may use no more than you allow. Its exit status is passed on; 124 is a timeout, 125
+minibox itself, 126 or 127 a program that cannot be executed or found, 128+N signal N.
+
+What it may use (a SIZE is bytes or such as 64M, 1.5GiB; SECONDS such as 2, 0.5, 1m30s)
+  -m, --memory SIZE             memory, with page cache and tmpfs; on excess the box is killed
+      --memory-swap SIZE        memory and swap together; -1 for no limit on swap [as --memory]
+      --cpus NUMBER             CPU seconds per second, such as 0.5
+      --cpuset-cpus LIST        the CPUs it may run on, such as 0-1,3
+      --pids-limit NUMBER       processes and threads
+      --timeout SECONDS         wall time
+      --cpu-time SECONDS        CPU time of all its processes together
+      --output-limit SIZE       what it may write to stdout and stderr together
+      --ulimit NAME=SOFT[:HARD] ...  a resource limit, such as nofile=256 or core=0
+      --tmpfs-size SIZE         what it may write to files that are forgotten [256M]
+      --shm-size SIZE           the size of /dev/shm [64M]
+      --oom-score-adj NUMBER    how readily it goes when the machine is out of memory [500]
+      --device-read-bps PATH:SIZE ...     bytes read from a block device, per second
+      --device-write-bps PATH:SIZE ...    the same for writing
+      --device-read-iops PATH:NUMBER ...  reads from a block device, per second
+      --device-write-iops PATH:NUMBER ... the same for writing
+      --best-effort             run without the caps that this machine lacks, and say which
+      --cgroups auto|enabled|disabled     when to make a cgroup [auto: when a cap needs one]
+
+Files
+      --rootfs DIR|NAME         a root file system [a read-only view of this host's own programs]
+      --read-only               nothing in it can be written
+      --rw                      what is written stays, in DIR itself
+      --keep DIR                what is written stays, in DIR
+      --root-by pivot_root|chroot         how the root is changed [pivot_root]
+  -v, --volume SOURCE:TARGET[:ro] ...     show a file or directory of this host
+      --mount type=bind|tmpfs,... ...     the same in words: source=, target=, readonly, tmpfs-size=
+      --tmpfs TARGET[:OPTIONS] ...        an empty place to write, such as /scratch:size=16m
+      --device SOURCE[:TARGET] ...        show a device of this host
+  -w, --workdir DIR             where it starts [/]
+
+Who and where it is
+  -u, --user UID[:GID]          its user and group, by number [0, which is not this host's root]
+      --ids auto|one|range      how many ids the box has [auto]
+  -e, --env NAME[=VALUE] ...    a variable of its environment; without a value, your own
+      --env-file FILE ...       a file of such lines
+      --hostname NAME           [minibox]
+      --network none|host       a network of its own without a way out, or this host's [none]
+      --pid private|host        processes [private]
+      --ipc private|host        System V IPC and POSIX message queues [private]
+      --uts private|host        the host's name [private]
+      --time-offset SECONDS     shift its uptime; or monotonic=SECONDS,boottime=SECONDS
+
+How it runs and ends
+  -i, --interactive             it reads your stdin [it reads nothing]
+  -t, --tty                     it has a terminal of its own
+      --no-init                 the program itself is PID 1
+      --stop-signal SIGNAL      what asks it to end, when minibox gets SIGTERM [TERM]
+      --stop-timeout SECONDS    how long until it is killed then [10]
+      --result FILE|fd:N        write what came of it, as JSON
+  -h, --help                    show this
+
+minibox run -m 64M --cpus 0.5 --pids-limit 20 --timeout 10 -- ./untrusted
+"""
+
+LIMITS = {"memory": "memory", "memory-swap": "memory_swap", "cpus": "cpus", "cpuset-cpus": "cpuset",
+          "pids-limit": "pids", "timeout": "walltime", "cpu-time": "cpu_time",
+          "output-limit": "output", "ulimit": "ulimits", "tmpfs-size": "tmpfs", "shm-size": "shm",
+          "oom-score-adj": "oom_score_adj", "device-read-bps": "device_read_bps",
+          "device-write-bps": "device_write_bps", "device-read-iops": "device_read_iops",
+          "device-write-iops": "device_write_iops"}
+"""Options that become a field of Limits."""
+
+FIELDS = {"rootfs": "rootfs", "read-only": "read_only", "rw": "writable", "keep": "keep",
+          "root-by": "root_by", "volume": "volumes", "mount": "mounts", "tmpfs": "tmpfs",
+          "device": "devices", "workdir": "cwd", "user": "user", "ids": "ids", "env": "env",
+          "env-file": "env_files", "hostname": "hostname", "network": "network", "pid": "pid",
+          "ipc": "ipc", "uts": "uts", "time-offset": "time_offset", "interactive": "stdin",
+          "tty": "terminal", "stop-signal": "stop_signal", "stop-timeout": "stop_timeout",
+          "cgroups": "cgroups", "best-effort": "best_effort"}
+"""Options that become an argument of box_spec."""
+
+
+def main(argv: Sequence[str]) -> int:
+    """Do as *argv* says; it returns only for --help, or raises."""
+    plan, options = planned(PAGE, argv)
+    if plan is None:
+        return 0
+    from minibox.engine import replace
+    from minibox.plan import encode
+
+    result = options.get("result")
+    fd = -1 if result is None else open_result(str(result))
+    tell = "--tell" if fd < 0 else "--tell-always"
+    replace(encode(plan), tell, *teller(fd))
+
+
+def planned(page: str, argv: Sequence[str]) -> tuple[Plan | None, Values]:
+    """The plan that *argv* asks for, None if it asks for help, and the options as given."""
+    options, command = parse(page, argv)
+    if options.get("help"):
+        print(page, end="")
+        return None, options
+    if not command:
+        raise UsageError("name a program to run, such as: minibox run -- /bin/sh")
+    limits = Limits(**{LIMITS[name]: value for name, value in options.items() if name in LIMITS})
+    asked: dict[str, Any] = {FIELDS[name]: value for name, value in options.items()
+                             if name in FIELDS}
+    spec = box_spec(command, limits=limits, init="no-init" not in options, **asked)
+    plan = plan_for(spec)
+    for warning in plan_warnings(plan):
+        print(f"minibox: warning: {warning}", file=sys.stderr)
+    return plan, options
+
+
+def open_result(where: str) -> int:
+    """A descriptor that survives exec, for the result: a file, or `fd:N` that the caller opened."""
+    try:
+        if where.startswith("fd:") and where[3:].isdecimal():
+            fd = int(where[3:])
+            os.fstat(fd)
+        else:
+            fd = os.open(where, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o666)
+        os.set_inheritable(fd, True)
+    except OSError as error:
+        raise SpecError("result", where, f"it cannot be written: {error.strerror}") from error
+    return fd
+
+
+def teller(result: int) -> tuple[str, ...]:
+    """The command that says what came of the box, with the very modules of this process.
+
+    result: a descriptor to write it to as JSON, -1 for none.
+    """
+    home = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
+    code = f"import sys; sys.path.insert(0, {home!r}); from minibox.cli.tell import main; main()"
+    return sys.executable, "-c", code, str(result)

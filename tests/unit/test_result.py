@@ -1,0 +1,197 @@
+"""Reports become verdicts that say what happened, why, and what to do."""
+
+from __future__ import annotations
+
+import json
+import struct
+from errno import EACCES, ENOENT, ENOSPC, EPERM
+
+import pytest
+
+from minibox import hints, report
+from minibox.errors import BoxFailed, EngineError, ExecError, StepError
+from minibox.plan import Plan
+from minibox.report import CAUSES, REASONS
+from minibox.result import Result, signal_name, size
+from minibox.steps import (
+    CALLS,
+    FIGURES,
+    KINDS,
+    CloneApp,
+    CloneInit,
+    Exec,
+    MakeDir,
+    MountProc,
+    OpenTree,
+    ReadCgroup,
+    Watch,
+    name_of,
+)
+
+NOTES = json.dumps({"receipts": [
+    {"cap": "memory", "asked": 64 << 20, "in_force": 64 << 20, "mechanism": "memory.max",
+     "note": ""}]})
+
+PLAN = Plan(
+    prepare=(Watch(walltime_ns=2_000_000_000, cputime_ns=1_500_000_000, output_bytes=1 << 20),
+             OpenTree(tree=0, source="/srv/data"), CloneInit(namespaces=("user", "mnt"))),
+    enter=(MountProc(target="/proc", hide_others=True),
+           CloneApp(nested=True, uids=(0, 0, 1), gids=(0, 0, 1), deny_setgroups=True)),
+    app=(Exec(argv=("ls", "-l"), environment=(), path="/usr/bin:/bin"),),
+    finish=(ReadCgroup(cgroup=0, file="cpu.stat", key="usage_usec", figure=0, scale=1000),
+            ReadCgroup(cgroup=0, file="memory.peak", key="", figure=4)),
+    notes=NOTES)
+
+
+def block(**given):
+    """A report as the engine writes it: of a box that exited with 0, but for what is *given*."""
+    values = {"reason": "exited", "exit_status": 0, "how": 1, "status": 0, "failed_step": -1,
+              "errno": 0, "call": "none", "cause": "unknown", "stop_signal": 0, "exec_ns": 1_000_000,
+              "end_ns": 501_000_000, "user_ns": 20_000_000, "system_ns": 10_000_000, "figures": {},
+              "detail": "", "states": ["done"] * 8} | given
+    figures = [values["figures"].get(name, -1) for name in FIGURES]
+    records = b"".join(report.RECORD.pack(report.STATES.index(state), 0, 0, 1000 * (n + 1))
+                       for n, state in enumerate(values["states"]))
+    detail = values["detail"].encode()
+    return report.LAYOUT.pack(
+        report.MAGIC, report.VERSION, report.LAYOUT.size + len(records),
+        REASONS.index(values["reason"]), values["exit_status"], values["how"], values["status"],
+        values["failed_step"], values["errno"], CALLS.index(values["call"]),
+        CAUSES.index(values["cause"]), values["stop_signal"], 0, -1, 0, values["exec_ns"],
+        values["end_ns"], values["user_ns"], values["system_ns"], 4096, 1, 2, 3, 4, 5, *figures,
+        100, 200, 50, 200, len(values["states"]), len(detail), b"0123456789abcdef", detail) + records
+
+
+def result(**given):
+    return Result(args=("ls", "-l"), plan=PLAN, report=report.decode(block(**given)))
+
+
+def killed(reason, **given):
+    return result(**{"reason": reason, "exit_status": 137, "how": 2, "status": 9} | given)
+
+
+@pytest.mark.parametrize(("found", "said", "returncode"), [
+    (result(), "exited", 0),
+    (result(exit_status=3, status=3), "exited with status 3", 3),
+    (result(reason="signaled", exit_status=139, how=3, status=11), "killed by SIGSEGV", -11),
+    (killed("memory", figures={"memory_peak_bytes": 64 << 20}),
+     "killed: used more than its 64 MiB of memory (peak 64 MiB)", -9),
+    (killed("walltime"), "timed out after 2 s", -9),
+    (killed("walltime", how=0), "timed out after 2 s", -9),
+    (killed("cputime", figures={"cpu_ns": 1_504_000_000}),
+     "killed: used up its 1.5 s of CPU time (1.504 s)", -9),
+    (killed("output"), "killed: wrote more than its 1 MiB of output", -9),
+    (result(reason="stopped", how=2, status=15, exit_status=143), "stopped by SIGTERM", -15),
+    (killed("seccomp", status=31),
+     "killed: made a system call that this box does not allow (SIGSYS)", -31),
+])
+def test_the_verdict_is_one_line_for_people(found, said, returncode):
+    assert (str(found), found.returncode) == (said, returncode)
+
+
+def failed(step, errno, call="none", **given):
+    return result(reason="setup", exit_status=125, how=0, failed_step=step, errno=errno, call=call,
+                  exec_ns=0, **given)
+
+
+def test_a_step_that_failed_names_itself_its_call_and_the_mend():
+    error = failed(3, EPERM, "fsmount").error
+    assert type(error) is StepError
+    assert (error.index, error.step, error.call, error.errno) == (3, "mount-proc", "fsmount", EPERM)
+    assert str(error) == ("cannot mount a new proc on /proc (step 3): EPERM from fsmount: this host "
+                          "hides parts of /proc, so a new one is refused: start the outer container "
+                          "with /proc unmasked, or see `minibox doctor`")
+
+
+def test_an_absent_volume_is_named():
+    assert "/srv/data does not exist on the host" in str(failed(1, ENOENT, "open_tree"))
+
+
+@pytest.mark.parametrize(("cause", "detail", "said"), [
+    ("not_in_path", "", "ls: no such program in the box's PATH (/usr/bin:/bin)"),
+    ("interpreter_missing", "/usr/bin/perl", "its interpreter /usr/bin/perl is not in the box"),
+    ("interpreter_crlf", "/bin/sh", "CR LF"),
+    ("loader_missing", "/lib64/ld-linux-x86-64.so.2", "needs the loader /lib64/ld-linux-x86-64.so.2"),
+    ("unknown", "", "ls: cannot be executed: Permission denied"),
+])
+def test_a_program_that_cannot_be_executed_is_told_apart(cause, detail, said):
+    error = failed(5, EACCES, "execve", cause=cause, detail=detail).error
+    assert type(error) is ExecError and said in str(error)
+
+
+def test_every_cause_has_a_sentence():
+    step = PLAN.app[0]
+    texts = {hints.program(step, ENOENT, number) for number in range(len(CAUSES))}
+    assert len(texts) == len(CAUSES) and not any("{" in text for text in texts)
+
+
+def test_every_hint_is_about_a_step_that_there_is_and_fields_that_it_has():
+    kinds = {name_of(kind): kind for kind in KINDS}
+    for (name, _errno), text in hints.HINTS.items():
+        text.format_map(dict.fromkeys(kinds[name].__fields__, "") | {"detail": ""})
+
+
+def test_a_hint_has_the_steps_own_values():
+    assert "/work of" not in hints.of(MakeDir(target="/data"), ENOSPC)
+    assert "machine" in hints.of(MakeDir(target="/data"), 12)
+
+
+def test_a_report_that_names_no_step_is_still_an_error():
+    error = failed(-1, EPERM, detail="the plan is cut short").error
+    assert error and "the plan is cut short" in str(error)
+
+
+def test_check_raises_unless_the_program_exited_with_0():
+    assert result().check().reason == "exited"
+    with pytest.raises(BoxFailed, match="ls -l: exited with status 3") as caught:
+        result(exit_status=3, status=3).check()
+    assert caught.value.result.exit_status == 3
+    with pytest.raises(StepError) as refused:
+        failed(3, EPERM, "fsmount").check()
+    assert refused.value.result and refused.value.result.reason == "setup"
+
+
+def test_figures_of_a_cgroup_come_before_wait4_and_say_so():
+    usage = result(figures={"cpu_ns": 40_000_000}).usage
+    assert (usage.cpu_s, usage.measured_by["cpu_s"]) == (0.04, "cgroup cpu.stat usage_usec")
+    usage = result().usage
+    assert (usage.cpu_s, usage.measured_by["cpu_s"]) == (0.03, "wait4")
+    assert usage.memory_peak_bytes is None and "memory_peak_bytes" not in usage.measured_by
+
+
+def test_times_are_none_when_the_program_never_ran():
+    usage = failed(3, EPERM).usage
+    assert usage.wall_s is None and usage.setup_s is None
+
+
+def test_each_steps_time_counts_from_the_one_before_of_the_same_process():
+    steps = result(states=["done"] * 5 + ["failed"] + ["not_reached"] * 2).steps
+    assert [step.ns for step in steps] == [1000, 1000, 1000, 1000, 1000, 1000, None, None]
+    assert [step.part for step in steps] == ["prepare"] * 3 + ["enter"] * 2 + ["app"] + ["finish"] * 2
+    assert steps[5].state == "failed" and steps[5].errno == "0"
+
+
+def test_json_holds_everything_and_no_bytes():
+    found = result()
+    read = json.loads(Result(args=found.args, plan=PLAN, report=found.report,
+                             stdout=b"\xff out").to_json())
+    assert read["reason"] == "exited" and read["usage"]["wall_s"] == 0.5
+    assert read["receipts"][0]["cap"] == "memory" and read["stdout"] == "\ufffd out"
+    assert len(read["steps"]) == len(PLAN)
+
+
+@pytest.mark.parametrize("cut", [0, 7, 100, 800, -1])
+def test_a_report_that_is_cut_short_is_our_bug(cut):
+    with pytest.raises(EngineError):
+        report.decode(block()[:cut])
+
+
+def test_sizes_and_signals_are_written_as_people_do():
+    assert [size(n) for n in (0, 1023, 1024, 1536, 64 << 20, 3 << 40)] == [
+        "0 bytes", "1023 bytes", "1 KiB", "1.5 KiB", "64 MiB", "3 TiB"]
+    assert [signal_name(n) for n in (1, 9, 15, 31, 34)] == [
+        "SIGHUP", "SIGKILL", "SIGTERM", "SIGSYS", "signal 34"]
+
+
+def test_the_layout_is_that_of_the_c_header():
+    assert report.LAYOUT.size == 800 and struct.calcsize("<HHiQ") == 16
