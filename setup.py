@@ -1,7 +1,7 @@
 """Builds what is C: the static engine, and the module `minibox._core` (cffi, API mode, abi3).
 
-The engine is an executable inside the package, so a wheel carries it and nothing is looked for in PATH.
-CFLAGS and MINIBOX_STATIC=0 (for sanitizers, which cannot be static) change how it is built.
+The engine is an executable inside the package: a wheel carries it, nothing is looked for in PATH.
+CC, CFLAGS and MINIBOX_STATIC=0 (for sanitizers, which cannot be static) change how it is built.
 """
 
 import os
@@ -13,22 +13,24 @@ from setuptools import setup
 from setuptools.command.bdist_wheel import bdist_wheel
 from setuptools.command.build_ext import build_ext
 
-HERE = os.path.dirname(os.path.abspath(__file__))
+CSRC = os.path.join(os.path.dirname(os.path.abspath(__file__)), "csrc")
 WARNINGS = ("-std=c17", "-D_GNU_SOURCE", "-Wall", "-Wextra", "-Wconversion", "-Werror",
             "-Wswitch-enum")
 
 
 def build_engine(target: str) -> None:
-    """Compile csrc into the executable *target*."""
-    generated = os.path.join(HERE, "csrc", "generated")
-    subprocess.run([sys.executable, os.path.join(HERE, "csrc", "generate.py"), generated], check=True)
-    static = ["-static"] if os.environ.get("MINIBOX_STATIC", "1") != "0" else []
+    """Compile csrc into the executable *target*, which is replaced at once: it may be running."""
+    subprocess.run([sys.executable, f"{CSRC}/generate.py", f"{CSRC}/generated"], check=True)
     flags = shlex.split(os.environ.get("CFLAGS", "-O2 -fstack-protector-strong"))
-    sources = sorted(os.path.join(HERE, "csrc", name) for name in os.listdir(os.path.join(HERE, "csrc"))
+    if os.environ.get("MINIBOX_STATIC", "1") != "0":
+        flags.append("-static")
+    sources = sorted(f"{CSRC}/{name}" for name in os.listdir(CSRC)
                      if name.endswith(".c") and not name.startswith("core"))
-    os.makedirs(os.path.dirname(target) or ".", exist_ok=True)
-    subprocess.run([os.environ.get("CC", "cc"), *WARNINGS, *flags, *static, "-o", target, *sources],
+    os.makedirs(os.path.dirname(target), exist_ok=True)
+    fresh = f"{target}.{os.getpid()}"
+    subprocess.run([os.environ.get("CC", "cc"), *WARNINGS, *flags, "-o", fresh, *sources],
                    check=True)
+    os.replace(fresh, target)
 
 
 class BuildC(build_ext):
