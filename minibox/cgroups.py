@@ -121,7 +121,8 @@ def handed_down(directory: str) -> tuple[str, ...]:
 def may_parent(directory: str) -> bool:
     """v2: may this user make cgroups in *directory*, and move processes of its own into them? The
     caller is beneath it, so it is the common ancestor whose cgroup.procs must be writable."""
-    return writable(directory) and os.access(directory + "/cgroup.procs", os.W_OK)
+    return (writable(directory) and os.access(directory + "/cgroup.procs", os.W_OK)
+            and "threaded" not in read(directory + "/cgroup.type"))
 
 
 def _v2_parent(hierarchy: Hierarchy) -> tuple[str, tuple[str, ...]]:

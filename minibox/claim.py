@@ -8,7 +8,6 @@ v1 has no such rule: what cannot be written there, only `minibox delegate` can g
 
 from __future__ import annotations
 
-import errno
 import os
 import subprocess
 import time
@@ -16,6 +15,9 @@ import time
 from minibox import cgroups
 from minibox.cgroups import Hierarchy, handed_down, may_parent, read, write
 from minibox.mends import systemd
+
+SCOPE = "minibox-"
+"""How our scopes' names begin."""
 
 LEAF = "init"
 """Where the processes go that were in a cgroup which is to hand its controllers down."""
@@ -46,15 +48,24 @@ def _unified() -> Hierarchy | None:
 
 
 def _delegated(unified: Hierarchy) -> str:
-    """The caller's unit, if systemd leaves all beneath it to the caller, else ""."""
+    """The caller's unit, if systemd leaves all beneath it to the caller, else "".
+
+    systemd says so by an attribute, but systemd 252 does not for a user's units: our own we know
+    by their name.
+    """
     for directory in (unified.own, os.path.dirname(unified.own)):
-        for name in ("trusted.delegate", "user.delegate"):
-            try:
-                if os.getxattr(directory, name) == b"1" and may_parent(directory):
-                    return directory
-            except OSError:
-                continue
+        name = os.path.basename(directory)
+        ours = name.startswith(SCOPE) and name.endswith(".scope")
+        if (ours or _attribute(directory) == b"1") and may_parent(directory):
+            return directory
     return ""
+
+
+def _attribute(directory: str) -> bytes:
+    try:
+        return os.getxattr(directory, "user.delegate")
+    except OSError:
+        return b""
 
 
 def enter_scope() -> bool:
@@ -68,7 +79,7 @@ def enter_scope() -> bool:
     command = ["busctl", *([] if os.getuid() == 0 else ["--user"]), "--quiet", "call",
                "org.freedesktop.systemd1", "/org/freedesktop/systemd1",
                "org.freedesktop.systemd1.Manager", "StartTransientUnit", "ssa(sv)a(sa(sv))",
-               f"minibox-{pid}-{os.urandom(4).hex()}.scope", "fail",
+               f"{SCOPE}{pid}-{os.urandom(4).hex()}.scope", "fail",
                "3", "PIDs", "au", "1", pid, "Delegate", "b", "true",
                "Description", "s", "boxes of minibox", "0"]
     environment = {"XDG_RUNTIME_DIR": f"/run/user/{os.getuid()}"} | os.environ
@@ -99,19 +110,25 @@ def hand_down(unified: Hierarchy) -> bool:
 
 
 def switch_on_all(directory: str, evacuate: bool) -> None:
-    """Hand all controllers of *directory* down. evacuate: its own processes may be moved."""
-    for name in cgroups.available(directory):
+    """Hand all controllers of *directory* down. evacuate: its own processes may be moved.
+
+    They are moved first: memory and io would refuse, but cpu and pids would take it for a wish for
+    a threaded cgroup, beneath which no process can live.
+    """
+    missing = set(cgroups.available(directory)) - set(handed_down(directory))
+    if missing and evacuate:
+        _evacuate(directory)
+    for name in missing:
         try:
             write(directory + "/cgroup.subtree_control", "+" + name)
-        except OSError as error:
-            if error.errno != errno.EBUSY or not evacuate:
-                continue                                    # that one stays as it is
-            _evacuate(directory)
-            write(directory + "/cgroup.subtree_control", "+" + name)
+        except OSError:
+            continue                                        # that one stays as it is
 
 
 def _evacuate(directory: str) -> None:
     """Move all processes of *directory* into a leaf, until a look finds none left."""
+    if not os.path.exists(directory + "/cgroup.type"):
+        return                                              # the kernel's own root may keep them
     leaf = f"{directory}/{LEAF}"
     os.makedirs(leaf, exist_ok=True)
     for _ in range(100):                                    # they may fork while we move them
