@@ -17,6 +17,19 @@ int step_set_rlimit(struct mb_box *box, const struct mb_set_rlimit *step)
     return mb_prlimit64(0, (int)step->resource, &limit, NULL);
 }
 
+#define MAX_CPU 8192
+
+int step_set_affinity(struct mb_box *box, const struct mb_set_affinity *step)
+{
+    uint64_t mask[MAX_CPU / 64] = {0};
+
+    for (uint32_t n = 0; n < step->cpus.count; n++) {
+        uint64_t cpu = (uint64_t)mb_int_item(box->plan, step->cpus, n);
+        mask[cpu / 64] |= UINT64_C(1) << cpu % 64;
+    }
+    return mb_sched_setaffinity(0, sizeof mask, mask);
+}
+
 int step_set_oom_score(struct mb_box *box, const struct mb_set_oom_score *step)
 {
     char text[8];

@@ -367,6 +367,11 @@ static inline int mb_prlimit64(pid_t pid, int resource, const struct rlimit *new
     return (int)MB_SYS(PRLIMIT64, __NR_prlimit64, pid, resource, new, old);
 }
 
+static inline int mb_sched_setaffinity(pid_t pid, size_t size, const uint64_t *mask)
+{
+    return (int)MB_SYS(SCHED_SETAFFINITY, __NR_sched_setaffinity, pid, size, mask);
+}
+
 static inline int mb_prctl(int option, unsigned long a, unsigned long b, unsigned long c)
 {
     return (int)MB_SYS(PRCTL, __NR_prctl, option, a, b, c, 0);
