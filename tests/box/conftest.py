@@ -15,6 +15,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import needs
 import pytest
 
 SHELL = ("/bin/sh", "-c")
@@ -41,7 +42,8 @@ class Outcome:
 
 @dataclass(frozen=True)
 class Caller:
-    """Someone who runs boxes. prefix: what a command is to begin with to run as that user."""
+    """Someone who runs boxes. prefix: what a command is to begin with to run as that user; python:
+    the one that has minibox."""
 
     name: str
     uid: int
@@ -49,6 +51,7 @@ class Caller:
     prefix: tuple[str, ...]
     environment: dict[str, str]
     scratch: Path
+    python: tuple[str, ...] = (sys.executable,)
 
     def command(self, *argv: str, **options: Any) -> subprocess.CompletedProcess[str]:
         """Run any command as this caller."""
@@ -57,7 +60,7 @@ class Caller:
         return subprocess.run([*self.prefix, *argv], **options)
 
     def minibox(self, *arguments: str, **options: Any) -> subprocess.CompletedProcess[str]:
-        return self.command(sys.executable, "-m", "minibox", *arguments, **options)
+        return self.command(*self.python, "-m", "minibox", *arguments, **options)
 
     def __call__(self, *arguments: str, **options: Any) -> Outcome:
         """`minibox run ARGUMENTS`, with its result read from a pipe."""
@@ -92,8 +95,8 @@ def user_boxed(as_user: Any) -> Caller:
 @pytest.fixture(params=["root", "user"])
 def boxed(request: pytest.FixtureRequest) -> Caller:
     """Each test that takes this runs as root and as an unprivileged user."""
-    if os.geteuid() != 0 and request.param == "root":
-        pytest.skip("needs root: this run has none")
+    if request.param == "root":
+        needs.require("root")
     if os.geteuid() != 0:
         home = request.getfixturevalue("tmp_path")
         return Caller("user", os.geteuid(), os.getegid(), (), _environment(home), home)
@@ -105,6 +108,7 @@ def boxed(request: pytest.FixtureRequest) -> Caller:
 @pytest.fixture
 def busybox(boxed: Caller) -> Iterator[Path]:
     """A small root file system of the caller's own: a static busybox and its names."""
+    needs.require("busybox")
     root = boxed.scratch / "busybox-root"
     for directory in ("bin", "proc", "dev", "tmp", "etc", "root"):
         (root / directory).mkdir(parents=True)
