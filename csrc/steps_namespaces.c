@@ -180,7 +180,6 @@ _Noreturn static void become_app(struct mb_box *box, const int gate[2])
     char go;
 
     mb_close(gate[1]);
-    mb_prctl(PR_SET_DUMPABLE, 1, 0, 0); /* or init may not write its maps; exec sets it anyway */
     if (mb_read(gate[0], &go, 1) != 1)
         mb_exit(125);
     mb_close(gate[0]);
@@ -210,9 +209,11 @@ int step_clone_app(struct mb_box *box, const struct mb_clone_app *step)
     if (err)
         return err;
     MB_FD ours = gate[1], theirs = gate[0];
+    mb_prctl(PR_SET_DUMPABLE, 1, 0, 0); /* the app, or its maps could not be written; as after exec */
     pid_t pid = mb_clone3(&how);
     if (pid == 0)
         become_app(box, gate);
+    mb_prctl(PR_SET_DUMPABLE, 0, 0, 0); /* init: the app learns nothing from it */
     if (pid < 0)
         return pid;
     box->app_pid = pid;
