@@ -21,7 +21,7 @@
 
 #include "probe.h"
 
-#define LEASED_FIRST 0x30000000                 /* any host ids that root may map will do */
+#define LEASED_FIRST 0x70000000                 /* any host ids that root may map will do */
 
 struct arguments { const char *cgroup, *uid_helper, *gid_helper, *uids[2], *gids[2]; };
 

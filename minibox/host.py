@@ -80,6 +80,14 @@ def find(refresh: bool = False) -> Host:
         system_paths=tuple(_system_paths()), why=probed.why + missing_why)
 
 
+def claim() -> Host | None:
+    """Get a place for boxes' cgroups that `find` does not see yet: a scope from systemd, a leaf in
+    a container. What the machine can do then, None if there is no more to be had."""
+    from minibox.claim import claim
+
+    return find() if claim() else None
+
+
 def release(text: str) -> tuple[int, ...]:
     """The numbers of a kernel release such as "6.1.0-28-amd64": (6, 1)."""
     numbers = []

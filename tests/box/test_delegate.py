@@ -19,7 +19,7 @@ def subtrees(uid: int) -> list[Path]:
 
 
 @pytest.fixture
-def delegated(root_boxed, user_boxed) -> Iterator[list[Path]]:
+def given(root_boxed, user_boxed) -> Iterator[list[Path]]:
     """The subtrees of the user, made by root."""
     if mends.systemd():
         pytest.skip("needs a host without systemd: there it hands cgroups out itself")
@@ -32,37 +32,37 @@ def delegated(root_boxed, user_boxed) -> Iterator[list[Path]]:
     assert subtrees(user_boxed.uid) == []
 
 
-def test_only_the_subtree_itself_is_the_users_and_not_its_limits(delegated, user_boxed):
-    assert delegated
-    for path in delegated:
+def test_only_the_subtree_itself_is_the_users_and_not_its_limits(given, user_boxed):
+    assert given
+    for path in given:
         assert path.stat().st_uid == user_boxed.uid
         assert path.parent.stat().st_uid == 0
         limits = [*path.glob("*.limit_in_bytes"), *path.glob("*.max"), *path.glob("cpu.cfs_*")]
         assert {one.stat().st_uid for one in limits} <= {0}
 
 
-def test_a_user_with_a_subtree_can_cap_memory_cpus_and_processes(delegated, user_boxed):
+def test_a_user_with_a_subtree_can_cap_memory_cpus_and_processes(given, user_boxed):
     capped = user_boxed("-m", "64M", "--cpus", "0.5", "--pids-limit", "50", "--", "/bin/true")
     assert (capped.status, capped.reason) == (0, "exited")
     assert capped.receipt("memory")["in_force"] == 64 << 20
-    assert [list(path.glob("minibox-*")) for path in delegated] == [[]] * len(delegated)
+    assert [list(path.glob("minibox-*")) for path in given] == [[]] * len(given)
 
 
-def test_doctor_lists_the_caps_that_a_subtree_gives(delegated, user_boxed):
+def test_doctor_lists_the_caps_that_a_subtree_gives(given, user_boxed):
     found = json.loads(user_boxed.minibox("doctor", "--json").stdout)
     assert {"memory", "cpus", "pids"} <= set(found["caps"])
 
 
-def test_a_subtree_in_use_is_not_taken_away(delegated, root_boxed, user_boxed):
-    box = delegated[0] / "minibox-test"
+def test_a_subtree_in_use_is_not_taken_away(given, root_boxed, user_boxed):
+    box = given[0] / "minibox-test"
     box.mkdir()
     try:
         done = root_boxed.minibox("delegate", "--undo", str(user_boxed.uid))
     finally:
         box.rmdir()
     assert done.returncode != 0
-    assert f"{delegated[0]} is in use" in done.stderr
-    assert delegated[0].exists()
+    assert f"{given[0]} is in use" in done.stderr
+    assert given[0].exists()
 
 
 def test_only_root_can_delegate(user_boxed):
