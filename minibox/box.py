@@ -17,10 +17,9 @@ from contextlib import suppress
 from functools import lru_cache
 
 from minibox import engine, host, plan, report
-from minibox.compiler import compile
 from minibox.errors import EngineError, HostError, MiniboxError, SpecError
 from minibox.pump import Pump
-from minibox.request import box_spec
+from minibox.request import box_spec, plan_for
 from minibox.result import Result
 
 TYPE_CHECKING = False
@@ -411,7 +410,7 @@ def _compiled(argv: tuple[str, ...], stdin: bool, _directory: str,
     """The plan of a request, and its binary form. Paths may be relative to *_directory*."""
     spec = box_spec(argv, stdin=stdin, **dict(options))
     try:
-        compiled = compile(spec, _host())
+        compiled = plan_for(spec, _host())
     except HostError:
         _host.cache_clear()                           # the next try may find it mended
         raise

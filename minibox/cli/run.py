@@ -11,7 +11,7 @@ from minibox.request import Limits, box_spec, plan_for
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
     from typing import Any
 
     from minibox.cli.options import Values
@@ -125,9 +125,20 @@ def planned(page: str, argv: Sequence[str]) -> tuple[Plan | None, Values]:
                              if name in FIELDS}
     spec = box_spec(command, limits=limits, init="no-init" not in options, **asked)
     plan = plan_for(spec)
-    for warning in plan_warnings(plan):
-        print(f"minibox: warning: {warning}", file=sys.stderr)
+    for cap in missing_caps(plan):
+        print(f"minibox: warning: {cap}", file=sys.stderr)
     return plan, options
+
+
+def missing_caps(plan: Plan) -> Iterator[str]:
+    """What was asked for and is not in force, which only --best-effort allows."""
+    if '"in_force": null' not in plan.notes:          # most plans, which need not load json
+        return
+    import json
+
+    for receipt in json.loads(plan.notes)["receipts"]:
+        if receipt["in_force"] is None and receipt["asked"] is not None:
+            yield f"{receipt['cap']} is not in force: {receipt['note']}"
 
 
 def open_result(where: str) -> int:

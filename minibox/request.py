@@ -1,0 +1,232 @@
+"""From a person's words to a plan: the arguments that the command and the Python API share.
+
+Sizes, times and lists may be text ("64MiB", "1m30s", "0-1") or what the text stands for.
+"""
+
+from __future__ import annotations
+
+import os
+
+from minibox import parse, spec
+from minibox.errors import HostError, SpecError
+from minibox.spec import BoxSpec, Device, DeviceRate, Mount, Ulimit, User
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Iterator, Mapping
+    from typing import Any, TypeVar
+
+    from minibox.facts import Host
+    from minibox.plan import Plan
+
+    Path = str | os.PathLike[str]
+    T = TypeVar("T")
+
+
+class Limits(spec.Limits):
+    """What a box may use; None is no cap of that kind.
+
+    memory: with page cache and tmpfs, in bytes or as "64MiB"; memory_swap: together with swap, -1
+    for no limit on that.  cpus: CPU seconds per second; cpuset: CPU numbers, or "0-1,3".  pids:
+    processes and threads.  walltime, cpu_time: seconds, or "1m30s".  output: bytes of stdout and
+    stderr together.  tmpfs, tmpfs_inodes, shm: what may be written to memory.  ulimits: such as
+    "nofile=256".  device_*: such as "/dev/sda:1M", per second.
+
+    Errors: SpecError names the field, its value, and what would do.
+    """
+
+    def __init__(self, *, memory: int | str | None = None, memory_swap: int | str | None = None,
+                 cpus: float | str | None = None, cpuset: Iterable[int] | str | None = None,
+                 pids: int | str | None = None, walltime: float | str | None = None,
+                 cpu_time: float | str | None = None, output: int | str | None = None,
+                 tmpfs: int | str | None = None, tmpfs_inodes: int | str | None = None,
+                 shm: int | str | None = None, ulimits: Iterable[str | Ulimit] = (),
+                 oom_score_adj: int | str | None = None, device_read_bps: Iterable[str] = (),
+                 device_write_bps: Iterable[str] = (), device_read_iops: Iterable[str] = (),
+                 device_write_iops: Iterable[str] = ()) -> None:
+        asked = {
+            "memory_bytes": _read(parse.size, "memory", memory),
+            "cpus": _read(parse.decimal, "cpus", cpus),
+            "cpuset": parse.cpus("cpuset-cpus", cpuset) if isinstance(cpuset, str) else
+            None if cpuset is None else tuple(cpuset),
+            "pids": _read(parse.integer, "pids-limit", pids),
+            "walltime_s": _read(parse.duration, "timeout", walltime),
+            "cputime_s": _read(parse.duration, "cpu-time", cpu_time),
+            "output_bytes": _read(parse.size, "output-limit", output),
+            "tmpfs_bytes": _read(parse.size, "tmpfs-size", tmpfs),
+            "tmpfs_inodes": _read(parse.integer, "tmpfs-inodes", tmpfs_inodes),
+            "shm_bytes": _read(parse.size, "shm-size", shm),
+            "oom_score_adj": _read(parse.integer, "oom-score-adj", oom_score_adj)}
+        if memory_swap is not None:
+            asked["swap_bytes"] = _swap(parse.swap("memory-swap", memory_swap), asked)
+        super().__init__(
+            ulimits=tuple(_each(parse.ulimit, "ulimit", ulimits)),
+            device_rates=(*_rates("read_bps", device_read_bps),
+                          *_rates("write_bps", device_write_bps),
+                          *_rates("read_iops", device_read_iops),
+                          *_rates("write_iops", device_write_iops)),
+            **{field: value for field, value in asked.items() if value is not None})
+
+
+def box_spec(argv: Iterable[str], *, limits: spec.Limits | None = None,
+             rootfs: Path | None = None, keep: Path | None = None,
+             volumes: Iterable[str | Mount] = (), mounts: Iterable[str | Mount] = (),
+             tmpfs: Iterable[str | Mount] = (), devices: Iterable[str | Device] = (),
+             cwd: Path = "/", user: str | int | User = 0,
+             env: Mapping[str, str] | Iterable[str | tuple[str, str]] = (),
+             env_files: Iterable[Path] = (), network: str = "none", pid: str = "private",
+             ipc: str = "private", uts: str = "private", time_offset: float | str | None = None,
+             terminal: bool = False, stop_signal: int | str = "TERM",
+             stop_timeout: float | str = 10.0, **others: Any) -> BoxSpec:
+    """A box that runs *argv*, by what people say of it.
+
+    rootfs: a directory, or the name of one that `minibox rootfs build` made; None for a read-only
+    view of the host's own programs.  keep: a directory for what the box writes, which is forgotten
+    otherwise.  volumes: "SOURCE:TARGET[:ro]"; mounts: "type=bind,..."; tmpfs: "TARGET[:size=16m]";
+    devices: "SOURCE[:TARGET]".  cwd: where it starts, in the box.  user: "UID[:GID]".  network:
+    "none" or "host"; pid, ipc, uts: "private" or "host".  time_offset: seconds of boot time, or
+    "monotonic=SECONDS,boottime=SECONDS".  others: hostname, read_only, writable, root_by, ids,
+    cgroups, best_effort, init, stdin, as in BoxSpec.
+
+    Errors: SpecError.
+    """
+    for name in others:
+        if name not in BoxSpec.__fields__:
+            raise TypeError(f"there is no argument {name!r}")
+    return BoxSpec(
+        argv=tuple(argv), limits=limits or spec.Limits(),
+        rootfs=spec.HOST_VIEW if rootfs is None else _root(os.fspath(rootfs)),
+        keep=None if keep is None else _absolute(os.fspath(keep)),
+        mounts=(*_each(_volume, "volume", volumes), *_each(parse.mount, "mount", mounts),
+                *_each(parse.tmpfs, "tmpfs", tmpfs)),
+        devices=tuple(_each(_device, "device", devices)),
+        workdir=os.fspath(cwd), user=_user(user),
+        environment=_environment(env, env_files, terminal),
+        share=_shared(net=network, pid=pid, ipc=ipc, uts=uts),
+        terminal=terminal, stop_signal=parse.signal("stop-signal", stop_signal),
+        stop_timeout_s=parse.duration("stop-timeout", stop_timeout),
+        **_offsets(time_offset), **others)
+
+
+def plan_for(asked: BoxSpec, known: Host | None = None) -> Plan:
+    """The plan of a box on this machine, or on the one that is *known*.
+
+    A cap that lacks its controller may get it: from systemd, or by making room in a container.
+
+    Errors: HostError, SpecError.
+    """
+    from minibox import host
+    from minibox.compiler import compile
+
+    try:
+        return compile(asked, known or host.find())
+    except HostError:
+        from minibox.claim import claim
+
+        if not claim():
+            raise
+        return compile(asked, host.find())
+
+
+def _read(read: Callable[[str, Any], T], field: str, value: Any) -> T | None:
+    return None if value is None else read(field, value)
+
+
+def _each(read: Callable[[str, str], T], field: str, values: Iterable[str | T]) -> Iterator[T]:
+    if isinstance(values, str):
+        raise SpecError(field, values, "give a list of them")
+    for value in values:
+        yield read(field, value) if isinstance(value, str) else value
+
+
+def _swap(both: int, asked: dict[str, Any]) -> int:
+    """Of memory and swap together, the swap."""
+    memory = asked["memory_bytes"]
+    if both != -1 and memory is not None and both < memory:
+        raise SpecError("memory-swap", both, "it is memory and swap together: give --memory or more")
+    return both if both == -1 or memory is None else both - memory
+
+
+def _rates(kind: str, values: Iterable[str]) -> Iterator[DeviceRate]:
+    field = f"device-{kind.replace('_', '-')}"
+    for path, per_second in _each(parse.device_rate, field, values):
+        yield DeviceRate(path=path, per_second=per_second, kind=kind)
+
+
+def _absolute(path: str) -> str:
+    return os.path.abspath(path) if path else path
+
+
+def _root(text: str) -> str:
+    """A directory; a word without a slash is the name of a root file system that was built."""
+    if "/" in text or text in ("", ".", ".."):
+        return _absolute(text)
+    from minibox.rootfs import find
+
+    return find(text)
+
+
+def _volume(field: str, text: str) -> Mount:
+    """As Docker's -v; a source that begins with a dot counts from the caller's directory."""
+    source, colon, rest = text.partition(":")
+    return parse.volume(field, (_absolute(source) if source.startswith(".") else source)
+                        + colon + rest)
+
+
+def _device(field: str, text: str) -> Device:
+    source, target = parse.device(field, text)
+    return Device(source=source, target=target)
+
+
+def _user(user: str | int | User) -> User:
+    if isinstance(user, User):
+        return user
+    return User(uid=user) if isinstance(user, int) else parse.user("user", user)
+
+
+def _environment(env: Mapping[str, str] | Iterable[str | tuple[str, str]],
+                 files: Iterable[Path], terminal: bool) -> tuple[tuple[str, str], ...]:
+    """NAME to VALUE: of the files, then of *env*; a terminal's program must know its kind."""
+    caller = dict(os.environ)
+    found = {"TERM": caller["TERM"]} if terminal and "TERM" in caller else {}
+    for path in files:
+        found.update(parse.env_file("env-file", _text_of(os.fspath(path)), caller))
+    for one in env.items() if hasattr(env, "items") else env:
+        pair = parse.env("env", one, caller) if isinstance(one, str) else one
+        if pair:
+            found[pair[0]] = pair[1]
+    return tuple(found.items())
+
+
+def _text_of(path: str) -> str:
+    try:
+        with open(path, encoding="utf-8", errors="surrogateescape") as file:
+            return file.read()
+    except OSError as error:
+        raise SpecError("env-file", path, f"it cannot be read: {error.strerror}") from error
+
+
+def _shared(**kinds: str) -> tuple[str, ...]:
+    """The namespaces that stay the host's."""
+    own = {"net": "none"}
+    for kind, value in kinds.items():
+        if value not in (own.get(kind, "private"), "host"):
+            field = {"net": "network"}.get(kind, kind)
+            raise SpecError(field, value, f"use {own.get(kind, 'private')} or host")
+    return tuple(kind for kind, value in kinds.items() if value == "host")
+
+
+def _offsets(text: float | str | None) -> dict[str, float]:
+    """Both clocks' offsets; a number alone is for the boot time, which uptime shows."""
+    if text is None:
+        return {}
+    if not isinstance(text, str) or "=" not in text:
+        return {"boottime_offset_s": parse.offset("time-offset", text)}
+    found = {}
+    for word in text.split(","):
+        clock, _, seconds = word.partition("=")
+        if clock not in ("boottime", "monotonic"):
+            raise SpecError("time-offset", text, "give SECONDS, or boottime=SECONDS and "
+                            "monotonic=SECONDS with a comma between")
+        found[f"{clock}_offset_s"] = parse.offset("time-offset", seconds)
+    return found
