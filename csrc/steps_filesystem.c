@@ -2,6 +2,8 @@
 #include "files.h"
 #include "text.h"
 
+#define MNT_DETACH 2
+
 /* Set "*key*=*value*" of a file system that is being made. */
 static int set_number(int fs, const char *key, int64_t value, bool octal)
 {
@@ -343,15 +345,24 @@ int step_remount_read_only(struct mb_box *box, const struct mb_remount_read_only
     return target < 0 ? target : mb_mount_setattr(target, "", AT_EMPTY_PATH, &attributes);
 }
 
-/* The old root is put on top of the new one and taken off again: it needs no place in the box. */
+/* The old root is put on top of the new one and taken off again: it needs no place in the box. Where
+ * the new root is not the stage itself, the stage still lies on the old root, and goes first. */
 int step_pivot_root(struct mb_box *box, const struct mb_pivot_root *step)
 {
+    struct stat stage, root;
+    int err = mb_fstat(box->stage, &stage);
+
     (void)step;
-    int err = mb_fchdir(box->root);
+    if (!err)
+        err = mb_fstat(box->root, &root);
+    if (!err)
+        err = mb_fchdir(box->root);
     if (!err)
         err = mb_pivot_root(".", ".");
+    if (!err && root.st_dev != stage.st_dev)
+        err = mb_umount2(".", MNT_DETACH);
     if (!err)
-        err = mb_umount2(".", 2 /* MNT_DETACH */);
+        err = mb_umount2(".", MNT_DETACH);
     if (!err)
         err = mb_chdir("/");
     if (box->stage != box->root)

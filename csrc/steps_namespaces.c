@@ -213,9 +213,9 @@ int step_clone_app(struct mb_box *box, const struct mb_clone_app *step)
     pid_t pid = mb_clone3(&how);
     if (pid == 0)
         become_app(box, gate);
-    mb_prctl(PR_SET_DUMPABLE, 0, 0, 0); /* init: the app learns nothing from it */
     if (pid < 0)
         return pid;
+    mb_prctl(PR_SET_DUMPABLE, 0, 0, 0); /* init: the app learns nothing from it */
     box->app_pid = pid;
     err = step->nested ? map_app(box, step) : 0;
     if (err)
