@@ -80,14 +80,6 @@ def find(refresh: bool = False) -> Host:
         system_paths=tuple(_system_paths()), why=probed.why + missing_why)
 
 
-def claim() -> Host | None:
-    """Get a place for boxes' cgroups that `find` does not see yet: a scope from systemd, a leaf in
-    a container. What the machine can do then, None if there is no more to be had."""
-    from minibox.claim import claim
-
-    return find() if claim() else None
-
-
 def release(text: str) -> tuple[int, ...]:
     """The numbers of a kernel release such as "6.1.0-28-amd64": (6, 1)."""
     numbers = []
@@ -145,7 +137,7 @@ def dump(probed: Probed) -> str:
 
 def load(text: str, key: str) -> Probed | None:
     """What `dump` wrote, None if it is for another key, or damaged."""
-    lines = [tuple(line.split("\t")) for line in text.splitlines()]
+    lines = [tuple(line.split("\t")) for line in text.split("\n")[:-1]]
     if not lines or lines[0] != ("key", key) or lines[-1] != ("end", str(len(lines) - 1)):
         return None
     words: dict[str, tuple[str, ...]] = {}
@@ -178,29 +170,40 @@ def _remembered(key: str) -> Probed | None:
         status = os.fstat(fd)
         if status.st_uid != os.getuid() or status.st_mode & 0o170077 != 0o100000:
             return None
-        return load(file.readall().decode("utf-8", "replace"), key)
+        return load(os.fsdecode(file.readall()), key)
 
 
 def _remember(probed: Probed) -> None:
-    """Keep *probed*, if this user has a place of its own to keep it; and nothing of older boots."""
+    """Keep *probed*, if this user has a place of its own to keep it."""
     path = _path()
-    place = os.path.dirname(path)
-    temporary = f"{path}.{os.getpid()}"
+    place, name = os.path.split(path)
     try:
         os.makedirs(place, mode=0o700, exist_ok=True)
         status = os.lstat(place)
-        if status.st_uid != os.getuid() or status.st_mode & 0o170077 != 0o040000:
-            return
-        fd = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
-        with open(fd, "w", encoding="utf-8") as file:
-            file.write(dump(probed))
-        os.rename(temporary, path)
-        boot = os.path.basename(path)[:len("host-") + 36]
-        for name in os.listdir(place):
-            if name.startswith("host-") and not name.startswith(boot):
-                os.unlink(f"{place}/{name}")
+        if status.st_uid == os.getuid() and status.st_mode & 0o170077 == 0o040000:
+            _replace(path, os.fsencode(dump(probed)))
+            _forget_other_boots(place, name[:len("host-") + 36])
     except OSError:
-        return
+        return                                      # next time it is found by doing again
+
+
+def _replace(path: str, content: bytes) -> None:
+    """Write the file *path* whole, or leave it as it was."""
+    temporary = f"{path}.{os.getpid()}"
+    try:
+        fd = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+        with open(fd, "wb") as file:
+            file.write(content)
+        os.rename(temporary, path)
+    except OSError:
+        os.unlink(temporary)
+        raise
+
+
+def _forget_other_boots(place: str, this: str) -> None:
+    for name in os.listdir(place):
+        if name.startswith("host-") and not name.startswith(this):
+            os.unlink(f"{place}/{name}")
 
 
 # ---- looked up each time -------------------------------------------------------------------------
