@@ -24,7 +24,7 @@ from minibox.result import Result
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Hashable, Iterable
+    from collections.abc import Iterable
     from typing import IO, Any
 
     from minibox.facts import Host
@@ -193,7 +193,7 @@ class Process:
             return
         import warnings
 
-        warnings.warn(f"{self!r} still ran, and is killed", ResourceWarning, source=self)
+        warnings.warn(f"{self!r} still ran, and is killed", ResourceWarning, 2, source=self)
         self.abandon()
 
     def __repr__(self) -> str:
@@ -220,11 +220,9 @@ class Process:
     def _file(self, number: int) -> IO[Any] | None:
         if self._files[number] is None and self._ends[number] >= 0:
             mode = "r" if number else "w"
-            if self._encoding:
-                self._files[number] = open(self._ends[number], mode, encoding=self._encoding,
-                                           errors=self._errors)
-            else:
-                self._files[number] = open(self._ends[number], mode + "b")
+            text = (mode, -1, self._encoding, self._errors)
+            self._files[number] = open(                                             # noqa: SIM115
+                self._ends[number], *(text if self._encoding else (mode + "b",)))
         return self._files[number]
 
     def _close_stream(self, number: int) -> None:
@@ -383,8 +381,8 @@ class Process:
             if not block:
                 raise EngineError(f"the engine ended without a report, with status {status}")
             out, err = map(self._text, outputs)
-            self.result = Result(args=self.args, plan=self._plan, report=report.decode(block),
-                                 stdout=out, stderr=err)
+            self.result = Result(args=self.args, plan=self._plan, stdout=out, stderr=err,
+                                 report=report.decode(bytes(block)))
         except (MiniboxError, UnicodeError) as error:
             self._failure = error
         if self.result is None or self.result.reason == "setup":
@@ -406,7 +404,7 @@ def _host() -> Host:
 
 @lru_cache(maxsize=64)
 def _compiled(argv: tuple[str, ...], stdin: bool, _directory: str,
-              options: tuple[tuple[str, Hashable], ...]) -> tuple[Plan, bytes]:
+              options: tuple[tuple[str, Any], ...]) -> tuple[Plan, bytes]:
     """The plan of a request, and its binary form. Paths may be relative to *_directory*."""
     spec = box_spec(argv, stdin=stdin, **dict(options))
     try:
@@ -430,11 +428,11 @@ def _directory() -> str:
         return ""
 
 
-def _frozen(options: dict[str, Any]) -> tuple[tuple[str, Hashable], ...]:
+def _frozen(options: dict[str, Any]) -> tuple[tuple[str, Any], ...]:
     return tuple((name, _freeze(value)) for name, value in options.items())
 
 
-def _freeze(value: Any) -> Hashable:
+def _freeze(value: Any) -> Any:
     """*value* with tuples in the place of lists and mappings."""
     if isinstance(value, (list, tuple)):
         return tuple(map(_freeze, value))

@@ -15,7 +15,7 @@ class MiniboxError(Exception):
 
 
 class SpecError(MiniboxError):
-    """You asked for something that cannot be: *field* has *value*, and *hint* says what would do."""
+    """You asked for what cannot be: *field* has *value*, and *hint* says what would do."""
 
     def __init__(self, field: str, value: object, hint: str) -> None:
         super().__init__(field, value, hint)

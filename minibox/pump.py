@@ -44,7 +44,7 @@ class Pump:
         self._stdin = -1
 
     def run(self, timeout: float | None) -> bool:
-        """Pump until the report is there; False after *timeout* seconds, then it may go on later."""
+        """Pump until the report is there; False after *timeout* seconds, it may go on later."""
         deadline = None if timeout is None else monotonic() + timeout
         poller = select.poll()
         for fd in self._pending:

@@ -42,7 +42,7 @@ class StepRecord(Record):
 
 
 class Report(Record):
-    """The fields of the block, named; -1 in figures is "not measured". Times are ns since the start.
+    """The fields of the block, named; -1 in figures is "not measured". Times: ns since the start.
 
     records: the steps' records as they are in the block, because most readers never look at them
     and a tenth of a box's time would go into unpacking them.

@@ -6,6 +6,7 @@ Sizes, times and lists may be text ("64MiB", "1m30s", "0-1") or what the text st
 from __future__ import annotations
 
 import os
+import stat
 
 from minibox import parse, spec
 from minibox.errors import HostError, SpecError
@@ -44,7 +45,7 @@ class Limits(spec.Limits):
                  oom_score_adj: int | str | None = None, device_read_bps: Iterable[str] = (),
                  device_write_bps: Iterable[str] = (), device_read_iops: Iterable[str] = (),
                  device_write_iops: Iterable[str] = ()) -> None:
-        asked = {
+        asked: dict[str, Any] = {
             "memory_bytes": _read(parse.size, "memory", memory),
             "cpus": _read(parse.decimal, "cpus", cpus),
             "cpuset": parse.cpus("cpuset-cpus", cpuset) if isinstance(cpuset, str) else
@@ -143,14 +144,16 @@ def _swap(both: int, asked: dict[str, Any]) -> int:
     """Of memory and swap together, the swap."""
     memory = asked["memory_bytes"]
     if both != -1 and memory is not None and both < memory:
-        raise SpecError("memory-swap", both, "it is memory and swap together: give --memory or more")
+        raise SpecError("memory-swap", both, "it is memory and swap together: give --memory or "
+                        "more")
     return both if both == -1 or memory is None else both - memory
 
 
 def _rates(kind: str, values: Iterable[str]) -> Iterator[DeviceRate]:
     field = f"device-{kind.replace('_', '-')}"
     for path, per_second in _each(parse.device_rate, field, values):
-        yield DeviceRate(path=path, per_second=per_second, kind=kind)
+        major, minor = _numbers(field, path, stat.S_ISBLK, "block device")
+        yield DeviceRate(path=path, per_second=per_second, kind=kind, major=major, minor=minor)
 
 
 def _absolute(path: str) -> str:
@@ -175,7 +178,19 @@ def _volume(field: str, text: str) -> Mount:
 
 def _device(field: str, text: str) -> Device:
     source, target = parse.device(field, text)
-    return Device(source=source, target=target)
+    major, minor = _numbers(field, source, stat.S_ISCHR, "character device")
+    return Device(source=source, target=target, major=major, minor=minor)
+
+
+def _numbers(field: str, path: str, kind: Callable[[int], bool], name: str) -> tuple[int, int]:
+    """Which device *path* is: the engine shows, and the kernel caps, a device by its numbers."""
+    try:
+        found = os.stat(path)
+    except OSError as error:
+        raise SpecError(field, path, f"it cannot be reached: {error.strerror}") from error
+    if not kind(found.st_mode):
+        raise SpecError(field, path, f"it is no {name}")
+    return os.major(found.st_rdev), os.minor(found.st_rdev)
 
 
 def _user(user: str | int | User) -> User:
@@ -216,7 +231,7 @@ def _shared(**kinds: str) -> tuple[str, ...]:
     return tuple(kind for kind, value in kinds.items() if value == "host")
 
 
-def _offsets(text: float | str | None) -> dict[str, float]:
+def _offsets(text: float | str | None) -> dict[str, Any]:
     """Both clocks' offsets; a number alone is for the boot time, which uptime shows."""
     if text is None:
         return {}

@@ -6,6 +6,7 @@ from errno import errorcode
 
 from minibox import hints
 from minibox.errors import BoxFailed, ExecError, StepError
+from minibox.parse import SIGNALS
 from minibox.record import Record, as_dict
 from minibox.report import CAUSES, REASONS, STATES
 from minibox.steps import CALLS, FIGURES, PARTS, Exec, ReadCgroup, Watch, name_of, sentence
@@ -21,18 +22,14 @@ if TYPE_CHECKING:
 CLD_EXITED = 1
 SIGKILL = 9
 
-SIGNALS = (
-    "HUP INT QUIT ILL TRAP ABRT BUS FPE KILL USR1 SEGV USR2 PIPE ALRM TERM STKFLT CHLD CONT STOP "
-    "TSTP TTIN TTOU URG XCPU XFSZ VTALRM PROF WINCH IO PWR SYS").split()
-
 
 class Usage(Record):
     """What the box used. Seconds and bytes; None is "not measured", never 0.
 
     cpu_s: over all processes, cpu_user_s and cpu_system_s its parts; throttled_s: how long the CPU
     cap held it back.  wall_s: from exec to the end; setup_s: from the engine's start to exec.
-    memory_peak_bytes: of the whole box, page cache and tmpfs included; max_rss_bytes: of its largest
-    process.  processes: how many init reaped; pids_peak: most at one time; pids_refused: forks that
+    memory_peak_bytes: of the whole box, page cache and tmpfs included; max_rss_bytes: of its
+    cpu_s: over all processes, cpu_user_s and cpu_system_s its parts; throttled_s: how long the CPU
     the cap refused.  stdout_bytes, stderr_bytes: all that was written, of which *_kept_bytes were
     passed on; None where the stream went past the engine.
     """
@@ -63,8 +60,8 @@ class Usage(Record):
 
 
 class Receipt(Record):
-    """One cap or layer. asked: what was asked for, None for a default; in_force: what holds, None if
-    nothing does; mechanism: what enforces it; note: what to know about it."""
+    """One cap or layer. asked: what was asked for, None for a default; in_force: what holds, None
+    if nothing does; mechanism: what enforces it; note: what to know about it."""
 
     cap: str
     asked: Any = None
@@ -234,7 +231,8 @@ def _usage(report: Report, plan: Plan) -> Usage:
 
 def _steps(report: Report, plan: Plan) -> tuple[StepOutcome, ...]:
     """Each step with its own time: from the end of the one before it of the same process."""
-    ends = {name_of(type(step)): record.ns for step, record in zip(plan, report.steps, strict=False)}
+    ends = {name_of(type(step)): record.ns
+            for step, record in zip(plan, report.steps, strict=False)}
     parts = [part for part in PARTS for _ in getattr(plan, part)]
     begins = {"prepare": 0, "enter": ends.get("clone-init", 0), "app": ends.get("clone-app", 0),
               "finish": report.end_ns}

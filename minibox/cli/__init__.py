@@ -42,7 +42,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         print(f"minibox: {error}", file=sys.stderr)
     except BrokenPipeError:
         # The reader has gone: a second failure, when Python flushes, would only be noise.
-        sys.stdout = None  # type: ignore[assignment]
+        sys.stdout = None
     except OSError as error:
         print(f"minibox: {error}", file=sys.stderr)
     except KeyboardInterrupt:

@@ -15,8 +15,9 @@ from minibox.errors import MiniboxError
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Sequence
+    from typing import Any
 
-    Values = dict[str, bool | str | list[str]]
+    Values = dict[str, Any]     # True for a switch, text for a value, a list of texts for "..."
 
 
 class UsageError(MiniboxError):
@@ -100,9 +101,7 @@ def _take(option: Option, name: str, value: str | None, rest: list[str], values:
             raise UsageError(f"{name} needs a value: see --help")
         value = rest.pop(0)
     if option.many:
-        known = values.setdefault(option.name, [])
-        assert isinstance(known, list)
-        known.append(value)
+        values.setdefault(option.name, []).append(value)
     elif option.name in values:
         raise UsageError(f"{name} is given twice: {values[option.name]!r} and {value!r}")
     else:

@@ -12,7 +12,7 @@ from minibox.request import Limits, box_spec, plan_for
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
-    from typing import Any
+    from typing import NoReturn
 
     from minibox.cli.options import Values
     from minibox.plan import Plan
@@ -101,15 +101,19 @@ FIELDS = {"rootfs": "rootfs", "read-only": "read_only", "rw": "writable", "keep"
 def main(argv: Sequence[str]) -> int:
     """Do as *argv* says; it returns only for --help, or raises."""
     plan, options = planned(PAGE, argv)
-    if plan is None:
-        return 0
+    if plan is not None:
+        become_engine(plan, options.get("result"))
+    return 0
+
+
+def become_engine(plan: Plan, result: str | None) -> NoReturn:
+    """Run *plan* in this process's place; what came of it goes to *result*, if that is given."""
     from minibox.engine import replace
     from minibox.plan import encode
 
-    result = options.get("result")
-    fd = -1 if result is None else open_result(str(result))
-    tell = "--tell" if fd < 0 else "--tell-always"
-    replace(encode(plan), tell, *teller(fd))
+    if result is None:
+        replace(encode(plan), "--tell", *teller(-1))
+    replace(encode(plan), "--tell-always", *teller(open_result(result)))
 
 
 def planned(page: str, argv: Sequence[str]) -> tuple[Plan | None, Values]:
@@ -120,10 +124,9 @@ def planned(page: str, argv: Sequence[str]) -> tuple[Plan | None, Values]:
         return None, options
     if not command:
         raise UsageError("name a program to run, such as: minibox run -- /bin/sh")
-    limits = Limits(**{LIMITS[name]: value for name, value in options.items() if name in LIMITS})
-    asked: dict[str, Any] = {FIELDS[name]: value for name, value in options.items()
-                             if name in FIELDS}
-    spec = box_spec(command, limits=limits, init="no-init" not in options, **asked)
+    limits, fields = ({table[name]: value for name, value in options.items() if name in table}
+                      for table in (LIMITS, FIELDS))
+    spec = box_spec(command, limits=Limits(**limits), init="no-init" not in options, **fields)
     plan = plan_for(spec)
     for cap in missing_caps(plan):
         print(f"minibox: warning: {cap}", file=sys.stderr)

@@ -46,9 +46,9 @@ PLAN = Plan(
 def block(**given):
     """A report as the engine writes it: of a box that exited with 0, but for what is *given*."""
     values = {"reason": "exited", "exit_status": 0, "how": 1, "status": 0, "failed_step": -1,
-              "errno": 0, "call": "none", "cause": "unknown", "stop_signal": 0, "exec_ns": 1_000_000,
-              "end_ns": 501_000_000, "user_ns": 20_000_000, "system_ns": 10_000_000, "figures": {},
-              "detail": "", "states": ["done"] * 8} | given
+              "errno": 0, "call": "none", "cause": "unknown", "stop_signal": 0,
+              "exec_ns": 1_000_000, "end_ns": 501_000_000, "user_ns": 20_000_000,
+              "system_ns": 10_000_000, "figures": {}, "detail": "", "states": ["done"] * 8} | given
     figures = [values["figures"].get(name, -1) for name in FIGURES]
     records = b"".join(report.RECORD.pack(report.STATES.index(state), 0, 0, 1000 * (n + 1))
                        for n, state in enumerate(values["states"]))
@@ -59,7 +59,8 @@ def block(**given):
         values["failed_step"], values["errno"], CALLS.index(values["call"]),
         CAUSES.index(values["cause"]), values["stop_signal"], 0, -1, 0, values["exec_ns"],
         values["end_ns"], values["user_ns"], values["system_ns"], 4096, 1, 2, 3, 4, 5, *figures,
-        100, 200, 50, 200, len(values["states"]), len(detail), b"0123456789abcdef", detail) + records
+        100, 200, 50, 200, len(values["states"]), len(detail), b"0123456789abcdef", detail
+    ) + records
 
 
 def result(**given):
@@ -97,10 +98,12 @@ def failed(step, errno, call="none", **given):
 def test_a_step_that_failed_names_itself_its_call_and_the_mend():
     error = failed(3, EPERM, "fsmount").error
     assert type(error) is StepError
-    assert (error.index, error.step, error.call, error.errno) == (3, "mount-proc", "fsmount", EPERM)
-    assert str(error) == ("cannot mount a new proc on /proc (step 3): EPERM from fsmount: this host "
-                          "hides parts of /proc, so a new one is refused: start the outer container "
-                          "with /proc unmasked, or see `minibox doctor`")
+    assert (error.index, error.step, error.call) == (3, "mount-proc", "fsmount")
+    assert error.errno == EPERM
+    assert str(error) == (
+        "cannot mount a new proc on /proc (step 3): EPERM from fsmount: this host hides parts of "
+        "/proc, so a new one is refused: start the outer container with /proc unmasked, or see "
+        "`minibox doctor`")
 
 
 def test_an_absent_volume_is_named():
@@ -111,7 +114,7 @@ def test_an_absent_volume_is_named():
     ("not_in_path", "", "ls: no such program in the box's PATH (/usr/bin:/bin)"),
     ("interpreter_missing", "/usr/bin/perl", "its interpreter /usr/bin/perl is not in the box"),
     ("interpreter_crlf", "/bin/sh", "CR LF"),
-    ("loader_missing", "/lib64/ld-linux-x86-64.so.2", "needs the loader /lib64/ld-linux-x86-64.so.2"),
+    ("loader_missing", "/lib64/ld.so", "needs the loader /lib64/ld.so"),
     ("unknown", "", "ls: cannot be executed: Permission denied"),
 ])
 def test_a_program_that_cannot_be_executed_is_told_apart(cause, detail, said):
@@ -167,7 +170,8 @@ def test_times_are_none_when_the_program_never_ran():
 def test_each_steps_time_counts_from_the_one_before_of_the_same_process():
     steps = result(states=["done"] * 5 + ["failed"] + ["not_reached"] * 2).steps
     assert [step.ns for step in steps] == [1000, 1000, 1000, 1000, 1000, 1000, None, None]
-    assert [step.part for step in steps] == ["prepare"] * 3 + ["enter"] * 2 + ["app"] + ["finish"] * 2
+    assert [step.part for step in steps] == [
+        *["prepare"] * 3, *["enter"] * 2, "app", *["finish"] * 2]
     assert steps[5].state == "failed" and steps[5].errno == "0"
 
 
