@@ -39,6 +39,15 @@ def masks_of_proc(mountinfo: str) -> list[str]:
                    and target != "/proc/sys/fs/binfmt_misc"})
 
 
+def engine(program: str) -> str:
+    """What to do about an engine that cannot be started."""
+    if not os.path.exists(program):
+        return "Build it by `pip install .` or `make`, or set MINIBOX_ENGINE"
+    if os.statvfs(program).f_flag & os.ST_NOEXEC:
+        return "Its file system is mounted noexec: install minibox elsewhere, or set MINIBOX_ENGINE"
+    return "Install minibox anew; the engine must be executable for all who use it"
+
+
 def _user(error: int) -> tuple[str, str]:
     """Why user namespaces, or the rights in them, are refused."""
     def knob(name: str) -> str:
@@ -66,16 +75,19 @@ def _user(error: int) -> tuple[str, str]:
 
 def _ranges(said: str) -> tuple[str, str]:
     """Why newuidmap does not give this user ids; *said* is what it printed."""
-    missing = [path for path in ("/usr/bin/newuidmap", "/usr/bin/newgidmap")
-               if not os.path.exists(path)]
-    if missing:
-        return f"{missing[0]} is not there", "sudo apt install uidmap (Fedora: shadow-utils)"
-    if said:
-        return said.splitlines()[0], "see newuidmap(1)"
-    first = free_range(read("/etc/subuid") + "\n" + read("/etc/subgid"))
-    return ("/etc/subuid and /etc/subgid grant this user no range",
-            f"sudo usermod --add-subuids {first}-{first + 65535} "
-            f'--add-subgids {first}-{first + 65535} "$USER"')
+    for path in ("/usr/bin/newuidmap", "/usr/bin/newgidmap"):
+        if not os.path.exists(path):
+            return f"{path} is not there", "sudo apt install uidmap (Fedora: shadow-utils)"
+        if not os.stat(path).st_mode & 0o4000 and "security.capability" not in os.listxattr(path):
+            return f"{path} has no privilege", f"sudo chmod u+s {path}"
+    if "\nNoNewPrivs:\t1" in read("/proc/self/status"):
+        return ("no_new_privs is set, so newuidmap has no effect",
+                "start minibox outside of what set it")
+    granted = read("/etc/subuid") + "\n" + read("/etc/subgid")
+    first = free_range(granted)
+    last = first + 65535
+    mend = f'sudo usermod --add-subuids {first}-{last} --add-subgids {first}-{last} "$USER"'
+    return said.split("\n")[0] or "/etc/subuid and /etc/subgid grant this user no range", mend
 
 
 def free_range(granted: str) -> int:

@@ -63,8 +63,13 @@ def user_names(uid: int) -> tuple[str, ...]:
 
 def attempts(cgroup: str, ids: tuple[str, ...]) -> tuple[dict[str, int], str]:
     """Have the engine try everything: name to 0 or errno; and what the helpers said."""
-    done = subprocess.run([engine.path(), "--probe", cgroup, *ids], capture_output=True, text=True,
-                          stdin=subprocess.DEVNULL)
+    program = engine.path()
+    try:
+        done = subprocess.run([program, "--probe", cgroup, *ids], capture_output=True, text=True,
+                              stdin=subprocess.DEVNULL)
+    except OSError as error:
+        raise EngineError(f"the engine {program} cannot be started: {error.strerror}. "
+                          f"{mends.engine(program)}") from error
     if done.returncode:
         raise EngineError(f"minibox-engine --probe: status {done.returncode}: {done.stderr}")
     rows = (line.split("\t") for line in done.stdout.splitlines())

@@ -6,6 +6,7 @@ import os
 import sys
 
 from minibox.cli.options import UsageError, parse
+from minibox.errors import EngineError
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -51,7 +52,11 @@ def main(argv: Sequence[str]) -> int:
         return 0
     from minibox.doctor import examine
 
-    findings = examine()
+    try:
+        findings = examine()
+    except EngineError as error:
+        print(f"minibox: {error}", file=sys.stderr)
+        return 1
     if options.get("json"):
         import json
 
