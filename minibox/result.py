@@ -29,9 +29,9 @@ class Usage(Record):
     cpu_s: over all processes, cpu_user_s and cpu_system_s its parts; throttled_s: how long the CPU
     cap held it back.  wall_s: from exec to the end; setup_s: from the engine's start to exec.
     memory_peak_bytes: of the whole box, page cache and tmpfs included; max_rss_bytes: of its
-    cpu_s: over all processes, cpu_user_s and cpu_system_s its parts; throttled_s: how long the CPU
-    the cap refused.  stdout_bytes, stderr_bytes: all that was written, of which *_kept_bytes were
-    passed on; None where the stream went past the engine.
+    largest process.  processes: how many init reaped; pids_peak: most at one time; pids_refused:
+    forks that the cap refused.  stdout_bytes, stderr_bytes: all that was written, of which
+    *_kept_bytes were passed on; None where the stream went past the engine.
     """
 
     cpu_s: float | None
