@@ -33,7 +33,8 @@ int mb_close_range(unsigned first, unsigned last, unsigned flags);
 int mb_openat2(int dir, const char *path, const struct open_how *how);
 int mb_open_tree(int dir, const char *path, unsigned flags);
 int mb_move_mount(int from, const char *path, int to, const char *target, unsigned flags);
-int mb_mount_setattr(int dir, const char *path, unsigned flags, const struct mount_attr *attributes);
+int mb_mount_setattr(int dir, const char *path, unsigned flags,
+                     const struct mount_attr *attributes);
 int mb_fsopen(const char *type);
 int mb_fsconfig(int fd, unsigned command, const char *key, const void *value, int aux);
 int mb_fsmount(int fd, unsigned attributes);

@@ -9,6 +9,7 @@ never by hand, so that Python and C cannot disagree.
 """
 
 import os
+import pathlib
 import sys
 
 sys.dont_write_bytecode = True
@@ -18,6 +19,8 @@ from minibox import plan, steps  # noqa: E402
 
 TYPES = {"int": ("int64_t", "i"), "bool": ("int64_t", "b"), "str": ("struct mb_str", "s"),
          "tuple[str, ...]": ("struct mb_list", "S"), "tuple[int, ...]": ("struct mb_list", "I")}
+
+RENAMED = {"errno": "err"}              # a macro of libc's
 
 
 def words():
@@ -66,13 +69,15 @@ def header():
     for name, _, kind in words():
         yield f"struct mb_{name} {{"
         yield "    struct mb_step head;"
-        yield from (f"    {TYPES[of][0]} {field};" for field, of in kind.__fields__.items())
+        yield from (f"    {TYPES[of][0]} {RENAMED.get(field, field)};"
+                    for field, of in kind.__fields__.items())
         yield "};"
-    yield "/* A letter for each field: i int, b bool, s string, S strings, I ints, T triples of ints. */"
+    yield "/* A letter for each field: int, bool, string, Strings, Ints, Triples of ints. */"
     yield "struct mb_field { char type; int64_t low, high; };"
-    yield f"struct mb_schema {{ const char *name; unsigned parts, count; struct mb_field fields[{most()}]; }};"
+    yield ("struct mb_schema { const char *name; unsigned parts, count; "
+           f"struct mb_field fields[{most()}]; }};")
     yield "#define MB_SCHEMA \\"
-    for name, constant, kind in words():
+    for _, constant, kind in words():
         fields = ", ".join(bounds(kind, field, of) for field, of in kind.__fields__.items())
         parts = sum(1 << steps.PARTS.index(part) for part in kind.parts)
         yield (f'    [{constant}] = {{ "{steps.name_of(kind)}", {parts}, {len(kind.__fields__)}, '
@@ -90,11 +95,9 @@ def header():
 
 def main(directory):
     os.makedirs(directory, exist_ok=True)
-    target = os.path.join(directory, "steps.h")
-    text = "\n".join(header())
-    if not os.path.exists(target) or open(target).read() != text:
-        with open(target, "w") as file:
-            file.write(text)
+    target, text = pathlib.Path(directory, "steps.h"), "\n".join(header())
+    if not target.exists() or target.read_text() != text:
+        target.write_text(text)
 
 
 if __name__ == "__main__":

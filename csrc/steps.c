@@ -62,5 +62,5 @@ void mb_detail(struct mb_box *box, const char *text, const char *more)
 int step_fail(struct mb_box *box, const struct mb_fail *step)
 {
     (void)box;
-    return (int)-step->errno;
+    return (int)-step->err;
 }
