@@ -19,6 +19,7 @@ struct mb_box {
     int link;                           /* SOCK_SEQPACKET: in the engine to init, in init to the engine */
     int init_pidfd, app_pidfd;          /* -1 while there is none; app_pidfd is init's */
     pid_t init_pid, app_pid;
+    bool shares_pids;                   /* no PID namespace: only a cgroup knows all of the box */
     bool has_init;                      /* false: the app itself is PID 1 (no CloneApp in the plan) */
 
     int stage, root;                    /* directories, O_PATH */

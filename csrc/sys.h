@@ -12,6 +12,7 @@
 #include <linux/mount.h>
 #include <linux/openat2.h>
 #include <linux/sched.h>
+#include <poll.h>
 #include <signal.h>
 #include <stdbool.h>
 #include <stddef.h>
@@ -109,6 +110,11 @@ static inline int mb_openat2(int dir, const char *path, const struct open_how *h
 static inline ssize_t mb_read(int fd, void *data, size_t size)
 {
     return MB_SYS(READ, __NR_read, fd, data, size);
+}
+
+static inline ssize_t mb_pread(int fd, void *data, size_t size, off_t at)
+{
+    return MB_SYS(READ, __NR_pread64, fd, data, size, at);
 }
 
 static inline ssize_t mb_write(int fd, const void *data, size_t size)
@@ -272,6 +278,12 @@ static inline int mb_epoll_ctl(int epoll, int operation, int fd, struct epoll_ev
 static inline int mb_epoll_wait(int epoll, struct epoll_event *events, int count, int timeout_ms)
 {
     return (int)MB_QUIET(__NR_epoll_pwait, epoll, events, count, timeout_ms, NULL, 8);
+}
+
+/* EINTR comes back, so that the caller looks at its clock again. */
+static inline int mb_ppoll(struct pollfd *fds, unsigned count, const struct timespec *timeout)
+{
+    return (int)mb_raw(__NR_ppoll, (long)fds, (long)count, (long)timeout, 0, 8, 0);
 }
 
 /* ---- signals: sets are the kernel's own, bit n-1 for signal n ---- */

@@ -1,0 +1,62 @@
+/* The engine's own state: the box it supervises, and what it has seen of it. */
+#pragma once
+#include "box.h"
+
+#define MB_BUFFER 65536
+
+/* One direction of a stream that the engine carries. The buffer is touched only when it is used. */
+struct mb_relay {
+    int from, to;                       /* -1: that side is over */
+    uint32_t begin, end;                /* what of the buffer waits to be written */
+    uint64_t total, kept;               /* bytes that came, and that were handed on */
+    bool regular;                       /* *to* takes any write at once */
+    int failed;                         /* errno of a write; 0: none */
+    char *buffer;
+};
+
+struct mb_engine {
+    struct mb_box box;
+    int signals, control, report_fd, plan_fd;
+    uint64_t ignored;                   /* signals that the caller ignored, as nohup does */
+    uint64_t held;                      /* signals that came before the app was there */
+    uint64_t started_ns;                /* CLOCK_REALTIME */
+    bool started;                       /* the app's process is there */
+
+    uint64_t wall_at, stop_at, tick_at; /* deadlines, in ns since the start; 0: none */
+    int stopping;                       /* the signal by which it was told to stop; 0 */
+    bool over_output, over_cputime, over_walltime, out_of_memory;
+
+    int32_t ended_how;                  /* CLD_*; 0: it has not ended by itself */
+    uint32_t ended_status;
+    uint64_t ended_ns, processes;
+    struct rusage usage;
+
+    struct mb_relay in, out[2];
+    int tty;                            /* the caller's terminal while it is in raw mode; -1 */
+    int guard;                          /* write end of the pipe to the one that restores it; -1 */
+    struct { uint32_t words[16]; } saved; /* the caller's struct termios */
+};
+
+/* Nanoseconds since the engine started. */
+static inline uint64_t mb_now(const struct mb_box *box)
+{
+    return mb_clock_ns(CLOCK_MONOTONIC) - box->start_ns;
+}
+
+/* relay.c */
+void mb_relays_open(struct mb_engine *engine);
+/* The terminal's master has come from init. */
+void mb_relays_terminal(struct mb_engine *engine, int master);
+/* Fill in what to poll for; the number of entries written (at most 6). */
+int mb_relays_poll(struct mb_engine *engine, struct pollfd *fds);
+/* Carry what can be carried without waiting. */
+void mb_relays_run(struct mb_engine *engine);
+/* The box is dead: hand on what is left, as long as the caller takes it. */
+void mb_relays_finish(struct mb_engine *engine);
+void mb_terminal_resize(struct mb_engine *engine);
+void mb_terminal_raw(struct mb_engine *engine);
+void mb_terminal_restore(struct mb_engine *engine);
+
+/* report.c */
+void mb_fill_report(struct mb_engine *engine, struct mb_report *report);
+int mb_write_report(const struct mb_engine *engine, const struct mb_report *report, int fd);

@@ -1,0 +1,181 @@
+/* PID 1 of a box: finishes set-up, then reaps, forwards and watches. When the app ends it exits, and the
+ * kernel ends every other process of the PID namespace.  When the engine dies, so does it. */
+#include <linux/prctl.h>
+#include <linux/wait.h>
+#include <string.h>
+#include "files.h"
+#include "link.h"
+
+#define TICK_NS UINT64_C(10000000)      /* USER_HZ is 100 on every architecture that we know */
+
+static void report_to_engine(const struct mb_box *box, uint32_t type, int32_t value, uint64_t first,
+                             uint64_t second, uint64_t third)
+{
+    struct mb_message message = { type, value, { first, second, third } };
+
+    if (mb_link_send(box->link, &message, NULL, 0))
+        mb_exit(125);                   /* the engine is dead */
+}
+
+/* ---- samples: what the box uses, where no cgroup counts it ---- */
+
+/* The number in field *wanted* (from 1) of a /proc/PID/stat line; the name in it may hold anything. */
+static uint64_t field_of(const char *line, int wanted)
+{
+    const char *at = strrchr(line, ')');
+    uint64_t value = 0;
+
+    for (int field = 2; at && *at && field < wanted; field++) {
+        at = strchr(at, ' ');
+        at = at ? at + 1 : NULL;
+    }
+    for (; at && *at >= '0' && *at <= '9'; at++)
+        value = value * 10 + (uint64_t)(*at - '0');
+    return value;
+}
+
+static void count_process(int proc, const char *pid, uint64_t sums[3])
+{
+    char path[32], line[1024];
+
+    size_t size = strlen(pid);
+    if (size > 20)
+        return;
+    memcpy(path, pid, size);
+    memcpy(path + size, "/stat", 6);
+    if (mb_read_file(proc, path, line, sizeof line) <= 0)
+        return;                         /* it has just ended */
+    for (int field = 14; field <= 17; field++)      /* its own time, and that of its reaped children */
+        sums[0] += field_of(line, field) * TICK_NS;
+    sums[1] += field_of(line, 24) * 4096;
+    sums[2]++;
+}
+
+struct entry { uint64_t inode, offset; uint16_t size; uint8_t type; char name[]; };
+
+static void sample(const struct mb_box *box)
+{
+    _Alignas(8) char entries[4096];
+    uint64_t sums[3] = {0};
+    MB_FD proc = mb_open("/proc", O_RDONLY | O_DIRECTORY);
+    ssize_t size;
+
+    while (proc >= 0 && (size = mb_getdents64(proc, entries, sizeof entries)) > 0)
+        for (ssize_t at = 0; at < size;) {
+            const struct entry *entry = (const struct entry *)(const void *)(entries + at);
+            if (entry->name[0] >= '1' && entry->name[0] <= '9')
+                count_process(proc, entry->name, sums);
+            at += entry->size;
+        }
+    report_to_engine(box, MB_SAMPLED, 0, sums[0], sums[1], sums[2]);
+}
+
+/* ---- the loop ---- */
+
+/* A key on the terminal means the whole job; the rest means the app. */
+static void pass_on(const struct mb_box *box, int signal)
+{
+    bool job = signal == SIGINT || signal == SIGQUIT || signal == SIGHUP;
+
+    if (!job || mb_kill(-box->app_pid, signal))
+        mb_kill(box->app_pid, signal);
+}
+
+static void listen_to_engine(const struct mb_box *box)
+{
+    struct mb_message message;
+
+    int err = mb_link_receive(box->link, &message, NULL, 0, MSG_DONTWAIT);
+    if (err == -EAGAIN)
+        return;
+    if (err)
+        mb_exit(125);
+    switch (message.type) {
+    case MB_SEND_SIGNAL:
+        pass_on(box, message.value);
+        break;
+    case MB_STOP_ALL:
+        mb_kill(box->shares_pids ? -box->app_pid : -1, SIGSTOP);
+        break;
+    case MB_CONTINUE_ALL:
+        mb_kill(box->shares_pids ? -box->app_pid : -1, SIGCONT);
+        break;
+    case MB_SAMPLE:
+        sample(box);
+        break;
+    }
+}
+
+/* Reap all that is dead; when the app is among it, tell how it ended, and end. */
+static void reap(struct mb_box *box, uint64_t *reaped)
+{
+    int status, how = 0;
+    uint64_t what = 0;
+    pid_t pid;
+
+    while ((pid = mb_wait4(-1, &status, WNOHANG, NULL)) > 0) {
+        ++*reaped;
+        if (pid != box->app_pid)
+            continue;
+        int signal = status & 0x7f;
+        how = signal ? (status & 0x80 ? CLD_DUMPED : CLD_KILLED) : CLD_EXITED;
+        what = (uint64_t)(signal ? signal : status >> 8 & 0xff);
+    }
+    if (how) {
+        report_to_engine(box, MB_ENDED, how, what, *reaped, 0);
+        mb_exit(0);
+    }
+}
+
+_Noreturn static void look_after(struct mb_box *box)
+{
+    const uint64_t children = MB_SIGNAL_BIT(SIGCHLD);
+    uint64_t reaped = 0;
+    char caught[128];
+    int signals = mb_signalfd4(-1, &children, O_NONBLOCK);
+
+    if (signals < 0)
+        mb_exit(125);
+    for (;;) {
+        struct pollfd fds[] = { { box->link, POLLIN, 0 }, { signals, POLLIN, 0 } };
+        if (mb_ppoll(fds, 2, NULL) < 0)
+            continue;
+        if (fds[1].revents) {
+            mb_read(signals, caught, sizeof caught);
+            reap(box, &reaped);
+        }
+        if (fds[0].revents)
+            listen_to_engine(box);
+    }
+}
+
+/* What init has no more use for, and the app has a copy of. */
+static void let_go(struct mb_box *box)
+{
+    for (int n = 0; n < 3; n++)
+        if (box->streams[n] >= 0)
+            mb_close(box->streams[n]);
+    if (box->terminal_slave >= 0)
+        mb_close(box->terminal_slave);
+    for (int n = 0; n < 3; n++)
+        mb_close(n);                    /* the caller's own: init says nothing */
+}
+
+_Noreturn void mb_init(struct mb_box *box)
+{
+    if (box->shares_pids)
+        mb_prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0);
+    if (mb_run_part(box, MB_PART_ENTER))
+        mb_exit(125);
+    if (!box->has_init)
+        mb_app(box);
+    let_go(box);
+    report_to_engine(box, MB_STARTED, box->app_pid, 0, 0, 0);
+    look_after(box);
+}
+
+_Noreturn void mb_app(struct mb_box *box)
+{
+    mb_run_part(box, MB_PART_APP);
+    mb_exit(125);
+}
