@@ -17,6 +17,10 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from minibox.cgroups import Hierarchy
+    from minibox.facts import Controller
+    from minibox.mends import Row
+
 FORMAT = "minibox-host 1"
 
 SYSTEM_PATHS = (
@@ -57,14 +61,6 @@ def find(refresh: bool = False) -> Host:
         probed, lasting = probe(key, usable)
         if lasting:
             _remember(probed)
-    missing = tuple(name for name in ("memory", "pids", "cpu", "cpuset")
-                    if not any(one.name == name for one in usable))
-    if missing:
-        from minibox.mends import no_controller
-
-        missing_why = no_controller(missing, found)
-    else:
-        missing_why = ()
     system = os.uname()
     return Host(
         kernel=release(system.release), machine=system.machine,
@@ -77,7 +73,17 @@ def find(refresh: bool = False) -> Host:
         cpus=tuple(sorted(os.sched_getaffinity(0))),
         memory_nodes=status.get("Mems_allowed_list", "0"),
         memory_bytes=os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE"),
-        system_paths=tuple(_system_paths()), why=probed.why + missing_why)
+        system_paths=tuple(_system_paths()), why=probed.why + _missing(found, usable))
+
+
+def _missing(found: tuple[Hierarchy, ...], usable: tuple[Controller, ...]) -> tuple[Row, ...]:
+    """Why some controllers cannot be used."""
+    missing = {"memory", "pids", "cpu", "cpuset"} - {one.name for one in usable}
+    if not missing:
+        return ()
+    from minibox.mends import no_controller
+
+    return no_controller(sorted(missing), found)
 
 
 def release(text: str) -> tuple[int, ...]:

@@ -9,7 +9,7 @@ from minibox.cgroups import Hierarchy, available, read
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
     Row = tuple[str, str, str]
 
@@ -33,10 +33,11 @@ def systemd() -> bool:
 
 
 def masks_of_proc(mountinfo: str) -> list[str]:
-    """What is mounted on parts of /proc: with such, the kernel refuses a new, unmasked one."""
+    """What is mounted on parts of /proc: with such, the kernel refuses a new, unmasked one. (Two
+    directories are there to be mounted on, and hide nothing.)"""
     targets = (line.split(" ")[4] for line in mountinfo.splitlines() if " - " in line)
     return sorted({target for target in targets if target.startswith("/proc/")
-                   and target != "/proc/sys/fs/binfmt_misc"})
+                   and target not in ("/proc/sys/fs/binfmt_misc", "/proc/fs/nfsd")})
 
 
 def engine(program: str) -> str:
@@ -130,25 +131,34 @@ def _explain(name: str, error: int, said: str) -> tuple[str, str]:
     if name == "idmap":
         return (f"{code}: the file system of /usr cannot be ID-mapped", "boxes do without: files "
                 "that are not for all to read stay closed to them; ext4, xfs and btrfs can")
-    if name in ("landlock", "seccomp"):
-        return f"{code}: this kernel has it switched off", f"boot with lsm=...,{name}"
+    if name == "landlock":
+        return (f"{code}: this kernel has it switched off",
+                f"boot with lsm=landlock,{read('/sys/kernel/security/lsm') or '...'}")
+    if name == "seccomp":
+        return f"{code}: this kernel is built without it", "use one with CONFIG_SECCOMP_FILTER=y"
     if name in LIMITED_BY_CGROUP:
         return f"{code}: a cgroup was refused, or its cap", "see `minibox delegate --help`"
     reason, mend = _user(error)
     return f"{code}: {reason}", mend
 
 
-def no_controller(names: tuple[str, ...], found: tuple[Hierarchy, ...]) -> tuple[Row, ...]:
+def no_controller(names: Sequence[str], found: tuple[Hierarchy, ...]) -> tuple[Row, ...]:
     """Rows for Host.why, for the controllers that this user has no cgroup for."""
-    reason, mend = _no_cgroup(found)
-    return tuple((name, *_no_controller(name, found, reason, mend)) for name in names)
+    known = {name for one in found for name in (*one.controllers, *available(one.mount))}
+    not_ours = _no_cgroup(found)
+    return tuple((name, *(not_ours if name in known or not found else _unknown(name)))
+                 for name in names)
 
 
-def _no_controller(name: str, found: tuple[Hierarchy, ...], reason: str,
-                   mend: str) -> tuple[str, str]:
-    if not any(name in (*one.controllers, *available(one.mount)) for one in found):
-        return f"no cgroup hierarchy here has the {name} controller", "boot a kernel that has it"
-    return reason, mend
+def _unknown(name: str) -> tuple[str, str]:
+    """Why no mounted hierarchy has this controller, by the table of all that the kernel has."""
+    rows = [line.split() for line in read("/proc/cgroups").splitlines()]
+    enabled = next((row[-1] for row in rows if row[0] == name), "")
+    if enabled == "1":
+        return (f"the {name} controller is in use, but not here",
+                "an outer container, or a mount of cgroup v1, has to hand it down")
+    return (f"this kernel has no {name} controller, or it is switched off",
+            f"boot with cgroup_enable={name} (Raspberry Pi: in cmdline.txt)")
 
 
 def _no_cgroup(found: tuple[Hierarchy, ...]) -> tuple[str, str]:
@@ -161,4 +171,4 @@ def _no_cgroup(found: tuple[Hierarchy, ...]) -> tuple[str, str]:
         return ("systemd has not handed this cgroup to you", "systemd-run --user --scope "
                 "-p Delegate=yes -- COMMAND" if os.getuid() else
                 "systemd-run --scope -p Delegate=yes -- COMMAND")
-    return "no cgroup here is yours to write", 'sudo minibox delegate "$USER" --pid $$'
+    return "no cgroup here is yours to write", 'sudo "$(which minibox)" delegate "$USER"'
