@@ -20,12 +20,12 @@ from minibox.spec import BoxSpec
 
 
 def compile(spec: BoxSpec, host: Host) -> Plan:
-    """What will be done, in order. Each mechanism adds its steps to the parts of the plan that it needs.
+    """What will be done, in order: each mechanism adds its steps to the plan's four parts.
 
     Errors: HostError for what this host cannot do, with the mend; SpecError for what contradicts
     itself only in the light of this host.
     """
-    draft = Draft(spec, host)
+    draft = Draft(spec, host, ids.choose(spec, host), cgroups.choose(spec, host))
     process.supervise(draft)            # what the engine watches, and the streams
     ids.lease(draft)
     cgroups.create(draft)               # the caps that cgroups enforce
@@ -37,6 +37,7 @@ def compile(spec: BoxSpec, host: Host) -> Plan:
     filesystem.mount_proc(draft)
     devices.mount_dev(draft)
     filesystem.mount_volumes(draft)
+    devices.close_dev(draft)
     filesystem.finish_root(draft)
     ids.release(draft)                  # all mount trees are opened: init may pass
     cgroups.join(draft)

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from minibox.compiler.draft import Draft
 from minibox.errors import HostError
-from minibox.facts import Controller
+from minibox.facts import Controller, Host
+from minibox.record import Record
+from minibox.spec import BoxSpec, Limits
 from minibox.steps import (
     FIGURES,
     GATE_CGROUP,
@@ -21,190 +22,237 @@ from minibox.steps import (
     WriteCgroup,
 )
 
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from minibox.compiler.draft import Draft
+
+    Files = list[tuple[str, str]]
+
 PERIOD_US = 100_000
 """Over which a share of CPU is counted, the kernel's own default."""
 
-COUNTED = ("memory", "cpu", "cpuacct", "pids")
-"""Controllers that every cgroup of ours joins where they are to be had, so that figures are exact."""
+COUNTING = ("memory", "cpuacct", "pids")
+"""Controllers that a box joins as soon as it has a cgroup at all, so that its figures are exact."""
 
-FILES: dict[str, dict[int, tuple[tuple[str, str, str, int], ...]]] = {
-    "memory": {1: (("memory.max_usage_in_bytes", "", "memory_peak_bytes", 1),
-                   ("memory.oom_control", "oom_kill", "oom_kills", 1)),
-               2: (("memory.peak", "", "memory_peak_bytes", 1),
-                   ("memory.events", "oom_kill", "oom_kills", 1))},
-    "cpuacct": {1: (("cpuacct.usage", "", "cpu_ns", 1),
-                    ("cpuacct.usage_user", "", "cpu_user_ns", 1),
-                    ("cpuacct.usage_sys", "", "cpu_system_ns", 1)), 2: ()},
-    "cpu": {1: (("cpu.stat", "throttled_time", "throttled_ns", 1),),
-            2: (("cpu.stat", "usage_usec", "cpu_ns", 1000),
-                ("cpu.stat", "user_usec", "cpu_user_ns", 1000),
-                ("cpu.stat", "system_usec", "cpu_system_ns", 1000),
-                ("cpu.stat", "throttled_usec", "throttled_ns", 1000))},
-    "pids": {1: (("pids.peak", "", "pids_peak", 1), ("pids.events", "max", "pids_refused", 1)),
-             2: (("pids.peak", "", "pids_peak", 1), ("pids.events", "max", "pids_refused", 1))},
+CAPS = {"memory": "memory", "cpus": "cpu", "cpuset": "cpuset", "pids": "pids", "device-rates": "io"}
+"""The controller that enforces each cap, by its name on v2; v1 calls io blkio."""
+
+READINGS: dict[tuple[str, int], tuple[tuple[str, str, str, int], ...]] = {
+    ("memory", 1): (("memory.max_usage_in_bytes", "", "memory_peak_bytes", 1),
+                    ("memory.oom_control", "oom_kill", "oom_kills", 1)),
+    ("memory", 2): (("memory.peak", "", "memory_peak_bytes", 1),
+                    ("memory.events", "oom_kill", "oom_kills", 1)),
+    ("cpuacct", 1): (("cpuacct.usage", "", "cpu_ns", 1),
+                     ("cpuacct.usage_user", "", "cpu_user_ns", 1),
+                     ("cpuacct.usage_sys", "", "cpu_system_ns", 1)),
+    ("cpu", 1): (("cpu.stat", "throttled_time", "throttled_ns", 1),),
+    ("cpu", 2): (("cpu.stat", "throttled_usec", "throttled_ns", 1000),),
+    ("pids", 1): (("pids.peak", "", "pids_peak", 1), ("pids.events", "max", "pids_refused", 1)),
+    ("pids", 2): (("pids.peak", "", "pids_peak", 1), ("pids.events", "max", "pids_refused", 1)),
+    ("blkio", 1): (("blkio.throttle.io_service_bytes", "Read", "io_read_bytes", 1),
+                   ("blkio.throttle.io_service_bytes", "Write", "io_write_bytes", 1)),
+    ("io", 2): (("io.stat", "rbytes", "io_read_bytes", 1),
+                ("io.stat", "wbytes", "io_write_bytes", 1)),
 }
-"""What can be read at the end: file, key, figure, scale; by controller and version."""
+"""What each controller (and version) can tell at the end: file, key, figure, scale."""
+
+TIMES = (("cpu.stat", "usage_usec", "cpu_ns", 1000), ("cpu.stat", "user_usec", "cpu_user_ns", 1000),
+         ("cpu.stat", "system_usec", "cpu_system_ns", 1000))
+"""What each cgroup of v2 can tell, without any controller."""
 
 
-def asked(draft: Draft) -> dict[str, object]:
-    """The caps that were asked for and want a cgroup, by controller."""
-    limits = draft.spec.limits
-    caps: dict[str, object] = {"memory": limits.memory_bytes, "cpu": limits.cpus,
-                               "cpuset": limits.cpuset, "pids": limits.pids,
-                               "io": limits.device_rates or None}
-    return {name: value for name, value in caps.items() if value is not None}
+class Groups(Record):
+    """The cgroups of a box. joined: their controllers; places: (version, parent) of each, by
+    register; born: the register that init is born in, -1 if it moves there later."""
+
+    joined: tuple[Controller, ...] = ()
+    places: tuple[tuple[int, str], ...] = ()
+    born: int = -1
+
+    def controller(self, name: str) -> Controller | None:
+        """The joined controller of that name on v2."""
+        names = (name, "blkio") if name == "io" else (name,)
+        return next((one for one in self.joined if one.name in names), None)
+
+    def register(self, one: Controller) -> int:
+        return self.places.index((one.version, one.parent))
 
 
-def find(draft: Draft, name: str) -> Controller | None:
-    """The controller that does this here; v1 calls io blkio."""
-    if draft.spec.cgroups == "disabled":
-        return None
-    return draft.host.controller(name) or (draft.host.controller("blkio") if name == "io" else None)
+def asked(limits: Limits) -> dict[str, object]:
+    """The caps that were asked for, of those that want a cgroup."""
+    values = {"memory": limits.memory_bytes, "cpus": limits.cpus, "cpuset": limits.cpuset,
+              "pids": limits.pids, "device-rates": limits.device_rates or None}
+    return {cap: value for cap, value in values.items() if value is not None}
 
 
-def used(draft: Draft) -> tuple[Controller, ...]:
-    """The controllers that the box joins: none when no cap needs one."""
-    wanted = asked(draft)
-    needed = [one for one in (find(draft, name) for name in wanted) if one]
-    always = draft.spec.cgroups == "enabled" or "pid" in draft.spec.share
-    if not needed and not always:
-        return ()
-    counted = [one for one in (find(draft, name) for name in COUNTED) if one]
-    found = {one.name: one for one in (*counted, *needed)}
-    if always and not found:
-        what = "cgroups" if draft.spec.cgroups == "enabled" else "sharing the host's processes"
-        reason, mend = draft.host.mend("pids")
-        raise HostError(what, f"it needs a cgroup to end all of the box, and {reason}", mend)
-    return tuple(found.values())
+def choose(spec: BoxSpec, host: Host) -> Groups:
+    """The cgroups that the box joins; none when nothing needs one, for to join one of v1 may take
+    10 ms.
 
-
-def enforces(draft: Draft, name: str) -> bool:
-    """Is there a cgroup that holds this cap, which was asked for?"""
-    return name in asked(draft) and any(one.name == name for one in used(draft))
-
-
-def places(draft: Draft) -> dict[tuple[int, str], int]:
-    """A register for each directory to be made: by version and parent."""
-    found: dict[tuple[int, str], int] = {}
-    for one in used(draft):
-        found.setdefault((one.version, one.parent), len(found))
-    return found
-
-
-def birthplace(draft: Draft) -> int:
-    """The v2 cgroup in which init is born; -1: none."""
-    if "clone_into_cgroup" not in draft.host.features:
-        return -1
-    return next((number for (version, _), number in places(draft).items() if version == 2), -1)
+    Errors: HostError when one is needed as such, and there is none to be had.
+    """
+    if spec.cgroups == "disabled":
+        return Groups()
+    wanted = {CAPS[cap] for cap in asked(spec.limits)}
+    wanted |= {"blkio"} if "io" in wanted else set()
+    if spec.limits.cputime_s is not None:
+        wanted |= {one.name for one in host.controllers
+                   if one.version == 2 or one.name == "cpuacct"}
+    if spec.cgroups == "enabled" or "pid" in spec.share:
+        wanted |= set(COUNTING)
+    found = [one for one in host.controllers if one.name in wanted]
+    if found:
+        found += [one for one in host.controllers if one.name in COUNTING]
+    elif spec.cgroups == "enabled":
+        raise HostError("cgroups", *host.mend("pids"))
+    places = tuple(dict.fromkeys((one.version, one.parent) for one in found))
+    born = next((register for register, (version, _) in enumerate(places) if version == 2), -1)
+    joined = tuple(one for one in host.controllers if (one.version, one.parent) in places)
+    return Groups(joined=joined, places=places,
+                  born=born if "clone_into_cgroup" in host.features else -1)
 
 
 def create(draft: Draft) -> None:
-    """Make the cgroups and write the caps; what no controller holds is refused or done otherwise."""
-    registers = places(draft)
-    for (_, parent), number in registers.items():
-        draft.prepare += [SweepCgroups(parent=parent), MakeCgroup(cgroup=number, parent=parent)]
-    for one in used(draft):
-        _write(draft, one, registers[one.version, one.parent])
-    for name, value in asked(draft).items():
-        if find(draft, name) is None:
-            _otherwise(draft, name, value)
+    """Make the cgroups and write the caps; without a controller they are refused, or done
+    otherwise."""
+    groups, values = draft.groups, asked(draft.spec.limits)
+    if "pid" in draft.spec.share and not groups.places:
+        reason, mend = draft.host.mend("pids")
+        raise HostError("pid host", f"only a cgroup can end all of such a box, and {reason}", mend)
+    for register, (_, parent) in enumerate(groups.places):
+        draft.prepare += [SweepCgroups(parent=parent), MakeCgroup(cgroup=register, parent=parent)]
+    _check_cpus(draft)
+    for cap, name in CAPS.items():
+        one, value = groups.controller(name), values.get(cap)
+        if value is None:
+            _leave(draft, one, cap)
+        elif one is None:
+            _without(draft, cap, value)
+        else:
+            _enforce(draft, one, cap, value)
 
 
-def _write(draft: Draft, one: Controller, register: int) -> None:
+def _check_cpus(draft: Draft) -> None:
+    for cpu in draft.spec.limits.cpuset or ():
+        if cpu not in draft.host.cpus:
+            raise HostError("cpuset-cpus", f"CPU {cpu} is not one that this process may use",
+                            f"choose from {', '.join(map(str, draft.host.cpus))}")
+
+
+def _leave(draft: Draft, one: Controller | None, cap: str) -> None:
+    """A cap that was not asked for. rlimits has one for pids all the same."""
+    if cap != "pids":
+        draft.receipt(cap, None, None, "none")
+    if one and one.name == "cpuset" and one.version == 1:   # an empty one could not be joined
+        _write(draft, one, _cpuset(draft, 1, draft.host.cpus))
+
+
+def _enforce(draft: Draft, one: Controller, cap: str, value: object) -> None:
     limits = draft.spec.limits
-    writers = {"memory": _memory, "cpu": _cpu, "cpuset": _cpuset, "pids": _pids, "io": _rates,
-               "blkio": _rates}
-    name = "io" if one.name == "blkio" else one.name
-    if name not in asked(draft):
-        return
-    files = writers[one.name](draft, one.version)
-    draft.prepare += [WriteCgroup(cgroup=register, file=file, value=value, optional=optional)
-                      for file, value, optional in files]
-    if one.name == "memory" and one.version == 1:
-        draft.prepare.append(WatchOom(cgroup=register))
-    value = asked(draft)[name]
-    shown = [f"{rate.kind} {rate.path} {rate.per_second}" for rate in limits.device_rates]
-    draft.receipt({"cpu": "cpus", "io": "device rates"}.get(name, name),
-                  shown if name == "io" else value, shown if name == "io" else value,
-                  ", ".join(file for file, _, _ in files),
-                  "one more for init" if name == "pids" and draft.spec.init else "")
+    note = ""
+    if cap == "memory":
+        files = _memory(one.version, limits.memory_bytes or 0)
+    elif cap == "cpus":
+        files = _cpu(one.version, limits.cpus or 0)
+    elif cap == "cpuset":
+        files = _cpuset(draft, one.version, limits.cpuset or ())
+    elif cap == "pids":
+        files = [("pids.max", str((limits.pids or 0) + draft.spec.init))]
+        note = "and one for init" if draft.spec.init else ""
+    else:
+        files = _rates(one.version, limits)
+        value = [f"{rate.path} {rate.kind} {rate.per_second}" for rate in limits.device_rates]
+    _write(draft, one, files)
+    draft.receipt(cap, value, value, ", ".join(dict.fromkeys(file for file, _ in files)), note)
+    if cap == "memory":
+        _swap(draft, one)
+        if one.version == 1:
+            draft.prepare.append(WatchOom(cgroup=draft.groups.register(one)))
 
 
-def _memory(draft: Draft, version: int) -> list[tuple[str, str, bool]]:
-    memory, swap = draft.spec.limits.memory_bytes or 0, draft.spec.limits.swap_bytes or 0
-    unseen = "swap" not in draft.host.features
+def _write(draft: Draft, one: Controller, files: Files) -> None:
+    draft.prepare += [WriteCgroup(cgroup=draft.groups.register(one), file=file, value=value)
+                      for file, value in files]
+
+
+def _memory(version: int, limit: int) -> Files:
+    if version == 1:
+        return [("memory.limit_in_bytes", str(limit))]
+    return [("memory.max", str(limit)), ("memory.oom.group", "1")]
+
+
+def _swap(draft: Draft, one: Controller) -> None:
+    """Swap on top of memory, none unless asked for. v1 caps the sum of both."""
+    limits = draft.spec.limits
+    swap = limits.swap_bytes or 0
+    if swap < 0:
+        draft.receipt("memory-swap", swap, "unlimited", "none")
+    elif "swap" in draft.host.features:
+        file, value = (("memory.swap.max", swap) if one.version == 2 else
+                       ("memory.memsw.limit_in_bytes", (limits.memory_bytes or 0) + swap))
+        _write(draft, one, [(file, str(value))])
+        draft.receipt("memory-swap", limits.swap_bytes, swap, file)
+    elif limits.swap_bytes is None:
+        draft.receipt("memory-swap", None, None, "none", "this kernel does not account for swap")
+    else:
+        draft.refuse("memory-swap", swap, "swap")
+
+
+def _cpu(version: int, cpus: float) -> Files:
+    quota = max(1000, round(cpus * PERIOD_US))               # the kernel takes no less than 1 ms
     if version == 2:
-        return [("memory.max", str(memory), False),
-                ("memory.swap.max", "max" if swap < 0 else str(swap), unseen),
-                ("memory.oom.group", "1", False)]
-    both = -1 if swap < 0 else memory + swap
-    return [("memory.limit_in_bytes", str(memory), False),
-            ("memory.memsw.limit_in_bytes", str(both), unseen)]
+        return [("cpu.max", f"{quota} {PERIOD_US}")]
+    return [("cpu.cfs_period_us", str(PERIOD_US)), ("cpu.cfs_quota_us", str(quota))]
 
 
-def _cpu(draft: Draft, version: int) -> list[tuple[str, str, bool]]:
-    quota = max(1000, round((draft.spec.limits.cpus or 0) * PERIOD_US))
-    if version == 2:
-        return [("cpu.max", f"{quota} {PERIOD_US}", False)]
-    return [("cpu.cfs_period_us", str(PERIOD_US), False), ("cpu.cfs_quota_us", str(quota), False)]
+def _cpuset(draft: Draft, version: int, cpus: tuple[int, ...]) -> Files:
+    files = [("cpuset.cpus", ",".join(map(str, cpus)))]
+    return files if version == 2 else [*files, ("cpuset.mems", draft.host.memory_nodes)]
 
 
-def _cpuset(draft: Draft, version: int) -> list[tuple[str, str, bool]]:
-    cpus = ",".join(map(str, draft.spec.limits.cpuset or ()))
-    if version == 2:
-        return [("cpuset.cpus", cpus, False)]
-    return [("cpuset.cpus", cpus, False), ("cpuset.mems", draft.host.memory_nodes, False)]
-
-
-def _pids(draft: Draft, version: int) -> list[tuple[str, str, bool]]:
-    return [("pids.max", str((draft.spec.limits.pids or 0) + draft.spec.init), False)]
-
-
-def _rates(draft: Draft, version: int) -> list[tuple[str, str, bool]]:
-    words = {"read_bps": ("rbps", "read_bps_device"), "write_bps": ("wbps", "write_bps_device"),
-             "read_iops": ("riops", "read_iops_device"), "write_iops": ("wiops", "write_iops_device")}
+def _rates(version: int, limits: Limits) -> Files:
     files = []
-    for rate in draft.spec.limits.device_rates:
-        new, old = words[rate.kind]
-        device = f"{rate.major}:{rate.minor}"
-        files.append(("io.max", f"{device} {new}={rate.per_second}", False) if version == 2 else
-                     (f"blkio.throttle.{old}", f"{device} {rate.per_second}", False))
+    for rate in limits.device_rates:
+        device, (what, unit) = f"{rate.major}:{rate.minor}", rate.kind.split("_")
+        files.append(("io.max", f"{device} {what[0]}{unit}={rate.per_second}") if version == 2 else
+                     (f"blkio.throttle.{rate.kind}_device", f"{device} {rate.per_second}"))
     return files
 
 
-def _otherwise(draft: Draft, name: str, value: object) -> None:
-    """What can be done for a cap without its controller. pids: rlimits does it."""
-    if name == "cpuset":
+def _without(draft: Draft, cap: str, value: object) -> None:
+    """What can be done for a cap without its controller; rlimits looks after pids."""
+    if cap == "cpuset":
         cpus = draft.spec.limits.cpuset or ()
-        missing = [cpu for cpu in cpus if cpu not in draft.host.cpus]
-        if missing:
-            raise HostError("cpuset-cpus", f"CPU {missing[0]} is not ours to use",
-                            f"choose from {', '.join(map(str, draft.host.cpus))}")
         draft.app.append(SetAffinity(cpus=cpus))
-        draft.receipt("cpuset", cpus, cpus, "sched_setaffinity",
+        draft.receipt(cap, cpus, cpus, "sched_setaffinity",
                       "the application could widen it again, within what the caller has")
-    elif name == "memory" and draft.spec.best_effort:
-        reason, _ = draft.host.mend("memory")
-        draft.receipt("memory", value, None, "RLIMIT_DATA, watched by init", f"not exact: {reason}")
-    elif name != "pids":
-        draft.refuse({"cpu": "cpus", "io": "device rates"}.get(name, name), value, name)
+    elif cap == "device-rates":
+        draft.refuse(cap, [rate.path for rate in draft.spec.limits.device_rates], "io")
+    elif cap != "pids":
+        draft.refuse(cap, value, CAPS[cap], "RLIMIT_DATA, and the engine watches what is resident"
+                     if cap == "memory" else "none")
 
 
 def join(draft: Draft) -> None:
     """On v1 init is moved in while it mounts; then the box gets a view of cgroups of its own."""
-    born = birthplace(draft)
-    later = [number for number in places(draft).values() if number != born]
+    groups = draft.groups
+    later = [register for register in range(len(groups.places)) if register != groups.born]
     if later:
-        draft.prepare += [EnterCgroup(cgroup=number) for number in later]
+        draft.prepare += [EnterCgroup(cgroup=register) for register in later]
         draft.prepare.append(Release(gate=GATE_CGROUP))
         draft.enter.append(Await(gate=GATE_CGROUP))
     draft.enter.append(UnshareCgroup())
 
 
 def read_and_remove(draft: Draft) -> None:
-    registers = places(draft)
+    """After the last process is dead: the figures, then nothing is left."""
+    groups = draft.groups
+    readings = [(groups.register(one), reading) for one in groups.joined
+                for reading in READINGS.get((one.name, one.version), ())]
+    if not groups.controller("cpuacct"):
+        readings += [(register, reading) for register, (version, _) in enumerate(groups.places)
+                     if version == 2 for reading in TIMES]
     draft.finish += [
-        ReadCgroup(cgroup=registers[one.version, one.parent], file=file, key=key,
-                   figure=FIGURES.index(figure), scale=scale)
-        for one in used(draft) for file, key, figure, scale in FILES.get(one.name, {}).get(one.version, ())]
-    draft.finish += [RemoveCgroup(cgroup=number) for number in registers.values()]
+        ReadCgroup(cgroup=register, file=file, key=key, figure=FIGURES.index(figure), scale=scale)
+        for register, (file, key, figure, scale) in readings]
+    draft.finish += [RemoveCgroup(cgroup=register) for register in range(len(groups.places))]

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from minibox.compiler.cgroups import Groups
+from minibox.compiler.ids import Ids
 from minibox.errors import HostError, SpecError
 from minibox.facts import Host
 from minibox.notes import dumps
@@ -17,11 +19,12 @@ if TYPE_CHECKING:
 class Draft:
     """Four lists that the mechanisms add to, in the order in which `compile` calls them.
 
-    spec, host: what was asked, and of which machine.  prepare, enter, app, finish: the plan's parts.
+    spec, host: what was asked, and of which machine; ids, groups: what was chosen of its ids and
+    cgroups, on which many mechanisms hang.  prepare, enter, app, finish: the plan's parts.
     """
 
-    def __init__(self, spec: BoxSpec, host: Host) -> None:
-        self.spec, self.host = spec, host
+    def __init__(self, spec: BoxSpec, host: Host, ids: Ids, groups: Groups) -> None:
+        self.spec, self.host, self.ids, self.groups = spec, host, ids, groups
         self.prepare: list[Step] = []
         self.enter: list[Step] = []
         self.app: list[Step] = []
@@ -29,37 +32,42 @@ class Draft:
         self.receipts: list[dict[str, Any]] = []
         self.trees = 0
 
-    @property
-    def by_root(self) -> bool:
-        """Root starts the box: ids are leased, and the engine opens what the box may not."""
-        return self.host.uid == 0
+    def need(self, feature: str) -> None:
+        """Refuse the box if this host lacks *feature*, which is none of its caps."""
+        if feature not in self.host.features:
+            raise HostError(feature, *self.host.mend(feature))
 
     def tree(self, source: str, *, id_mapped: bool = True) -> int:
         """A register that will hold a clone of the host's mount tree at *source*.
 
-        The engine opens it for root (only root may shift the owners, and init could not reach what
-        is root's own); for a user it is init, in its copy of the host's mounts.
+        Where ids are leased the engine opens it: only root may shift the owners, and init could not
+        reach what is root's own. Elsewhere init does, in its copy of the host's mounts.
         """
         tree, self.trees = self.trees, self.trees + 1
         if tree >= MAX_TREES:
-            raise SpecError("mounts", tree, f"one box can show at most {MAX_TREES} places of the host")
-        if self.by_root and id_mapped:
-            self.prepare.append(OpenTree(tree=tree, source=source, id_mapped=self.host.id_mapped_mounts))
+            raise SpecError("mounts", source, f"a box shows at most {MAX_TREES} places of the host")
+        if self.ids.leased:
+            mapped = id_mapped and self.host.id_mapped_mounts
+            self.prepare.append(OpenTree(tree=tree, source=source, id_mapped=mapped))
         else:
             self.enter.append(OpenTree(tree=tree, source=source))
         return tree
 
-    def receipt(self, cap: str, asked: object, in_force: object, mechanism: str, note: str = "") -> None:
+    def receipt(self, cap: str, asked: object, in_force: object, mechanism: str,
+                note: str = "") -> None:
         """Say what became of one cap or layer. in_force None: it is not."""
         self.receipts.append({"cap": cap, "asked": asked, "in_force": in_force,
                               "mechanism": mechanism, "note": note})
 
-    def refuse(self, cap: str, asked: object, feature: str) -> None:
-        """A cap that this host cannot enforce: an error, or a receipt that says so."""
+    def refuse(self, cap: str, asked: object, feature: str, instead: str = "none") -> None:
+        """A cap that cannot be enforced here: an error; or with best effort a receipt that says so,
+        and what is done *instead*."""
         reason, mend = self.host.mend(feature)
+        if self.spec.cgroups == "disabled":
+            reason, mend = "it needs a cgroup", "leave --cgroups disabled out"
         if not self.spec.best_effort:
-            raise HostError(cap, reason, f"{mend}; or --best-effort to run without")
-        self.receipt(cap, asked, None, "none", reason)
+            raise HostError(cap, reason, f"{mend}; or add --best-effort to run without it")
+        self.receipt(cap, asked, None, instead, reason)
 
     def plan(self) -> Plan:
         return Plan(prepare=tuple(self.prepare), enter=tuple(self.enter), app=tuple(self.app),

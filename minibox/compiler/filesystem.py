@@ -1,11 +1,9 @@
-"""The new root: what lies below, what may be written, /proc, volumes, and how it becomes the root."""
+"""The new root: what lies below, what may be written, /proc, volumes; how it becomes the root."""
 
 from __future__ import annotations
 
 from minibox.compiler.draft import Draft
-from minibox.compiler.ids import group
 from minibox.compiler.process import home
-from minibox.errors import HostError
 from minibox.spec import HOST_VIEW, Mount
 from minibox.steps import (
     AttachTree,
@@ -38,7 +36,14 @@ READ_ONLY = ("/proc/bus", "/proc/fs", "/proc/irq", "/proc/sys")
 SKELETON = (("/etc", 0o755), ("/home", 0o755), ("/mnt", 0o755), ("/opt", 0o755), ("/run", 0o755),
             ("/srv", 0o755), ("/tmp", 0o1777), ("/var", 0o755), ("/var/lib", 0o755),
             ("/var/tmp", 0o1777))
-"""What a program may expect beside the host's own directories; empty, and forgotten when the box ends."""
+"""What a program may expect beside the host's own directories; all empty."""
+
+
+NAME_SERVICE = ("/etc/hosts", "/etc/resolv.conf")
+"""What goes with the host's network. A root that is not ours to write keeps its own."""
+
+LAYERS_MAPPED = (5, 19)
+"""The kernel from which the layers of an overlay may be ID-mapped."""
 
 
 def lay_root(draft: Draft) -> None:
@@ -50,13 +55,15 @@ def lay_root(draft: Draft) -> None:
     draft.receipt("tmpfs-size", limits.tmpfs_bytes, limits.tmpfs_bytes, "tmpfs, size and inodes")
     overlaid = spec.keep is not None or not (
         spec.rootfs == HOST_VIEW or spec.read_only or spec.writable)
-    if overlaid and "overlay" not in draft.host.features:
-        raise HostError("overlay", *draft.host.mend("overlay"))
+    if overlaid:
+        draft.need("overlay")
     if spec.rootfs == HOST_VIEW:
         _host_view(draft)
     elif overlaid:
         _below(draft, "lower", LOCKED)
         _overlay(draft)
+        if "net" in spec.share:
+            draft.enter += [CopyFile(source=path, target=path) for path in NAME_SERVICE]
     else:
         _below(draft, "root", LOCKED if spec.read_only else OPEN)
         draft.enter.append(UseRoot(path="root"))
@@ -68,21 +75,26 @@ def lay_root(draft: Draft) -> None:
 
 
 def _below(draft: Draft, place: str, options: tuple[str, ...]) -> None:
-    tree = draft.tree(draft.spec.rootfs)
+    tree = draft.tree(draft.spec.rootfs, id_mapped=place == "root" or _layers_mapped(draft))
     draft.enter.append(AttachTree(tree=tree, target=place, options=options, at_stage=True))
+
+
+def _layers_mapped(draft: Draft) -> bool:
+    return draft.host.kernel >= LAYERS_MAPPED
 
 
 def _overlay(draft: Draft) -> None:
     """The stage's "lower" below; on top a part of the stage, or the directory that keeps."""
     top = ""
     if draft.spec.keep is not None:
-        tree = draft.tree(draft.spec.keep)
+        tree = draft.tree(draft.spec.keep, id_mapped=_layers_mapped(draft))
         draft.enter += [AttachTree(tree=tree, target="keep", options=OPEN, at_stage=True),
                         UseRoot(path="keep")]
         top = "keep/"
-    draft.enter += [MakeDir(target="/upper"), MakeDir(target="/work", mode=0o700), UseRoot(path="."),
-                    MakeDir(target="/root"),
-                    MountOverlay(lower="lower", upper=top + "upper", work=top + "work", target="root"),
+    draft.enter += [MakeDir(target="/upper"), MakeDir(target="/work", mode=0o700),
+                    UseRoot(path="."), MakeDir(target="/root"),
+                    MountOverlay(lower="lower", upper=top + "upper", work=top + "work",
+                                 target="root"),
                     UseRoot(path="root")]
 
 
@@ -102,42 +114,43 @@ def _host_view(draft: Draft) -> None:
 
 
 def _skeleton(draft: Draft) -> None:
-    spec, enter = draft.spec, draft.enter
-    uid, gid = spec.user.uid, group(draft)
+    spec, enter, (uid, gid) = draft.spec, draft.enter, (draft.ids.uid, draft.ids.gid)
     enter += [MakeDir(target=path, mode=mode) for path, mode in SKELETON]
     enter.append(MakeDir(target="/root", mode=0o700))
+    if uid:
+        enter.append(MakeDir(target=home(draft), mode=0o700, uid=uid, gid=gid))
     for one in draft.host.system_paths:
         if one.kind == "link":
             enter.append(MakeLink(target=one.path, to=one.to))
         elif one.kind == "file":
             enter.append(CopyFile(source=one.path, target=one.path))
-    person = "" if uid == 0 else f"box:x:{uid}:{gid}:box:{home(draft)}:/bin/sh\n"
-    crowd = "" if gid == 0 else f"box:x:{gid}:\n"
+    person = f"box:x:{uid}:{gid}:box:{home(draft)}:/bin/sh\n" if uid else ""
+    crowd = f"box:x:{gid}:\n" if gid else ""
     enter += [
         MakeFile(target="/etc/passwd", content="root:x:0:0:root:/root:/bin/sh\n" + person
                  + "nobody:x:65534:65534:nobody:/:/usr/sbin/nologin\n"),
         MakeFile(target="/etc/group", content="root:x:0:\n" + crowd + "nogroup:x:65534:\n")]
+    if "uts" not in spec.share:
+        enter.append(MakeFile(target="/etc/hostname", content=spec.hostname + "\n"))
     if "net" in spec.share:
-        enter += [CopyFile(source=path, target=path) for path in ("/etc/hosts", "/etc/resolv.conf")]
+        enter += [CopyFile(source=path, target=path) for path in NAME_SERVICE]
     else:
         enter.append(MakeFile(target="/etc/hosts", content="127.0.0.1 localhost\n::1 localhost\n"
                               f"127.0.1.1 {spec.hostname}\n"))
-    enter.append(MakeFile(target="/etc/hostname", content=spec.hostname + "\n"))
 
 
 def mount_proc(draft: Draft) -> None:
     if "pid" in draft.spec.share:
         tree = draft.tree("/proc", id_mapped=False)
-        draft.enter += [MakeDir(target="/proc"),
-                        AttachTree(tree=tree, target="/proc", options=(*OPEN, "noexec"))]
-    elif "proc" not in draft.host.features:
-        raise HostError("proc", *draft.host.mend("proc"))
+        draft.enter.append(AttachTree(tree=tree, target="/proc", options=(*OPEN, "noexec")))
+        draft.receipt("proc", "host", "host", "bind mount")
     else:
-        draft.enter += [MakeDir(target="/proc"), MountProc(target="/proc", hide_others=True)]
-    draft.enter += [MaskPaths(targets=MASKED), ReadOnlyPaths(targets=READ_ONLY)]
-    draft.receipt("proc", None, "the host's" if "pid" in draft.spec.share else "new",
-                  "proc, hidepid=invisible")
-    draft.receipt("masks", None, [*MASKED, *READ_ONLY], "bind mounts, read-only")
+        draft.need("proc")
+        draft.enter.append(MountProc(target="/proc", hide_others=True))
+        draft.receipt("proc", None, "new", "proc, hidepid=ptraceable")
+    draft.enter += [ReadOnlyPaths(targets=READ_ONLY), MaskPaths(targets=MASKED)]
+    draft.receipt("masks", None, MASKED, "a null device or an empty directory on each")
+    draft.receipt("read-only paths", None, READ_ONLY, "bind mounts")
 
 
 def mount_volumes(draft: Draft) -> None:
@@ -165,9 +178,9 @@ def _tmpfs(draft: Draft, mount: Mount) -> None:
 def finish_root(draft: Draft) -> None:
     """The working directory, if it can be made; then nothing more is written to the root."""
     spec = draft.spec
-    made = spec.workdir.rstrip("/")
-    if made and not spec.read_only and not made.startswith(("/proc", "/dev")):
-        draft.enter.append(MakeDir(target=made, uid=spec.user.uid, gid=group(draft)))
+    top = spec.workdir.strip("/").split("/")[0]
+    if top and not spec.read_only and top not in ("proc", "dev"):
+        draft.enter.append(MakeDir(target=spec.workdir, uid=draft.ids.uid, gid=draft.ids.gid))
     if spec.read_only and spec.rootfs == HOST_VIEW:
         draft.enter.append(RemountReadOnly(target="/"))
 

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from minibox.compiler import cgroups
 from minibox.compiler.draft import Draft
 from minibox.errors import HostError, SpecError
 from minibox.spec import BoxSpec
 from minibox.steps import CloneInit, OffsetClocks, SetHostname
+
+AT_CLONE = ("user", "mnt", "pid", "net", "ipc", "uts")
+"""Made together with init. The others are for what init starts: its cgroup and clocks differ."""
 
 SHARED_NOTES = {
     "net": "the box reaches what the host reaches, its loopback and abstract sockets too",
@@ -19,12 +21,13 @@ SHARED_NOTES = {
 def create(draft: Draft) -> None:
     """Start init in all namespaces but those that stay the host's."""
     spec, host = draft.spec, draft.host
-    wanted = [kind for kind in ("user", "mnt", "pid", "net", "ipc", "uts") if kind not in spec.share]
+    wanted = [kind for kind in AT_CLONE if kind not in spec.share]
     extra = ["cgroup"] + ["time"] * offset_asked(spec)
     for kind in (*wanted, *extra):
         if kind not in host.namespaces:
             raise HostError(f"{kind} namespace", *host.mend(kind))
-    draft.prepare.append(CloneInit(namespaces=tuple(wanted), cgroup=cgroups.birthplace(draft)))
+    draft.need("calls")
+    draft.prepare.append(CloneInit(namespaces=tuple(wanted), cgroup=draft.groups.born))
     for kind in (*wanted, *extra):
         draft.receipt(f"{kind} namespace", "new", "new", "clone3" if kind in wanted else "unshare")
     for kind in spec.share:
@@ -41,9 +44,11 @@ def name_and_time(draft: Draft) -> None:
     if "uts" not in spec.share:
         draft.enter.append(SetHostname(name=spec.hostname))
     elif spec.hostname != BoxSpec.__defaults__["hostname"]:
-        raise SpecError("hostname", spec.hostname, "the host's own name is not changed: leave out --uts host")
+        raise SpecError("hostname", spec.hostname, "the host's own name is not changed: "
+                        "leave --uts host out")
     if offset_asked(spec):
         boottime, monotonic = (round((value or 0) * 1e9) for value in
                                (spec.boottime_offset_s, spec.monotonic_offset_s))
         draft.enter.append(OffsetClocks(monotonic_ns=monotonic, boottime_ns=boottime))
-        draft.receipt("time offset", spec.boottime_offset_s, boottime / 1e9, "/proc/self/timens_offsets")
+        draft.receipt("time-offset", [spec.monotonic_offset_s, spec.boottime_offset_s],
+                      [monotonic / 1e9, boottime / 1e9], "/proc/self/timens_offsets")

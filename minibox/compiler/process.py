@@ -1,9 +1,10 @@
-"""The application's process: what watches it, its streams, session, environment, directory, and exec."""
+"""The application's process: what watches it, its streams, session, environment, and exec."""
 
 from __future__ import annotations
 
-from minibox.compiler import cgroups, ids
 from minibox.compiler.draft import Draft
+from minibox.compiler.ids import inside
+from minibox.spec import HOST_VIEW
 from minibox.steps import (
     ChangeDir,
     CloneApp,
@@ -28,58 +29,59 @@ def ns(seconds: float | None) -> int:
 def supervise(draft: Draft) -> None:
     """What the engine itself looks after."""
     spec, limits = draft.spec, draft.spec.limits
-    watched = limits.memory_bytes if not cgroups.enforces(draft, "memory") else None
+    resident = None if draft.groups.controller("memory") else limits.memory_bytes
     draft.prepare += [
         Watch(walltime_ns=ns(limits.walltime_s), cputime_ns=ns(limits.cputime_s),
-              output_bytes=limits.output_bytes or 0, rss_bytes=watched or 0),
+              output_bytes=limits.output_bytes or 0, rss_bytes=resident or 0),
         StopWith(signal=spec.stop_signal, timeout_ns=ns(spec.stop_timeout_s)),
         OpenStreams(stdin="caller" if spec.stdin else "null", terminal=spec.terminal,
                     relay=limits.output_bytes is not None)]
     for cap, asked, mechanism in (
-            ("timeout", limits.walltime_s, "the engine's timer, from exec"),
-            ("cpu-time", limits.cputime_s, "watched by the engine, RLIMIT_CPU"),
+            ("timeout", limits.walltime_s, "the engine's timer, from exec on"),
+            ("cpu-time", limits.cputime_s, "cgroup, read by the engine" if draft.groups.places
+             else "/proc, read by init; RLIMIT_CPU for each process"),
             ("output-limit", limits.output_bytes, "the engine's relay")):
-        if asked is not None:
-            draft.receipt(cap, asked, asked, mechanism)
+        draft.receipt(cap, asked, asked, mechanism if asked is not None else "none")
 
 
 def clone(draft: Draft) -> None:
     if draft.spec.init:
-        uids, gids = ids.maps(draft)
-        draft.enter.append(CloneApp(nested=True, uids=ids.inside(uids), gids=ids.inside(gids),
-                                    deny_setgroups=ids.mode(draft) == "one"))
-    draft.receipt("init", draft.spec.init, draft.spec.init, "PID 1, in a user namespace above"
-                  if draft.spec.init else "none",
-                  "" if draft.spec.init else "the application is PID 1 and must reap; it could trace itself free "
-                  "of the engine's death")
+        draft.need("user.nested")
+        draft.enter.append(CloneApp(nested=True, uids=inside(draft.ids.uids),
+                                    gids=inside(draft.ids.gids),
+                                    deny_setgroups=draft.ids.keep_groups))
+        draft.receipt("init", True, True, "PID 1, in a user namespace above the application's")
+    else:
+        draft.receipt("init", False, False, "none", "the application is PID 1, and must reap")
 
 
 def settle(draft: Draft) -> None:
     draft.app += [NewSession(terminal=draft.spec.terminal), UseStreams(), SetUmask(mask=0o022)]
-    draft.receipt("streams", None, "terminal" if draft.spec.terminal else "pipes", "the engine's relay",
-                  "no file or terminal of the host is passed")
+    draft.receipt("streams", None, "terminal" if draft.spec.terminal else "pipes",
+                  "the engine's relay", "no file or terminal of the host is passed")
 
 
 def choose_directory(draft: Draft) -> None:
     draft.app.append(ChangeDir(path=draft.spec.workdir))
 
 
-def environment(draft: Draft) -> tuple[str, ...]:
-    """NAME=VALUE: the few defaults, and what was asked for on top of them."""
-    values = {"PATH": PATH, "HOME": home(draft), "LANG": "C.UTF-8"}
+def environment(draft: Draft) -> dict[str, str]:
+    """The few defaults, and what was asked for on top of them."""
+    defaults = {"PATH": PATH, "HOME": home(draft), "LANG": "C.UTF-8"}
     if draft.spec.terminal:
-        values["TERM"] = "xterm"
-    return tuple(f"{name}={value}" for name, value in (values | dict(draft.spec.environment)).items())
+        defaults["TERM"] = "xterm"
+    return defaults | dict(draft.spec.environment)
 
 
 def home(draft: Draft) -> str:
-    return "/root" if draft.spec.user.uid == 0 else "/"
+    """A directory of the user's own; only in the host's view do we know of one but root's."""
+    return "/root" if draft.ids.uid == 0 else "/home/box" if draft.spec.rootfs == HOST_VIEW else "/"
 
 
 def execute(draft: Draft) -> None:
-    variables = environment(draft)
-    path = next(value for name, _, value in (one.partition("=") for one in variables) if name == "PATH")
+    values = environment(draft)
     draft.app += [CloseFiles(), DieWithParent(),
-                  Exec(argv=draft.spec.argv, environment=variables, path=path)]
+                  Exec(argv=draft.spec.argv, path=values["PATH"],
+                       environment=tuple(f"{name}={value}" for name, value in values.items()))]
     draft.receipt("descriptors", None, "0, 1 and 2", "close_range")
-    draft.receipt("environment", None, [one.partition("=")[0] for one in variables], "execve")
+    draft.receipt("environment", None, list(values), "execve")

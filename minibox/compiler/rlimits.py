@@ -1,8 +1,7 @@
-"""Resource limits: what the kernel counts for each process, or for each user of the box's namespace."""
+"""Resource limits: what the kernel counts for each process, or for each user of a namespace."""
 
 from __future__ import annotations
 
-from minibox.compiler import cgroups
 from minibox.compiler.draft import Draft
 from minibox.spec import Ulimit
 from minibox.steps import SetOomScore, SetRlimit
@@ -18,30 +17,33 @@ COUNTED_PER_NAMESPACE = (5, 14)
 
 
 def set_them(draft: Draft) -> None:
-    spec, limits = draft.spec, draft.spec.limits
-    chosen = {limit.name: limit for limit in (*DEFAULTS, *_processes(draft), *_cpu(draft), *_data(draft),
-                                              *limits.ulimits)}
+    limits = draft.spec.limits
+    chosen = {limit.name: limit for limit in (*DEFAULTS, *_processes(draft), *_cpu(draft),
+                                              *_data(draft), *limits.ulimits)}
     draft.app += [SetRlimit(resource=limit.resource, soft=limit.soft, hard=limit.hard)
                   for limit in chosen.values()]
     for limit in chosen.values():
         asked = [limit.soft, limit.hard] if limit in limits.ulimits else None
         draft.receipt(f"ulimit {limit.name}", asked, [limit.soft, limit.hard], "setrlimit")
-    draft.app.append(SetOomScore(adjustment=spec.limits.oom_score_adj))
-    draft.receipt("oom-score-adj", limits.oom_score_adj, limits.oom_score_adj, "/proc/self/oom_score_adj")
+    score = limits.oom_score_adj
+    draft.app.append(SetOomScore(adjustment=score))
+    draft.receipt("oom-score-adj", score, score, "/proc/self/oom_score_adj")
 
 
 def _processes(draft: Draft) -> list[Ulimit]:
-    """The cap on processes, where no cgroup holds it."""
+    """The cap on processes, where no cgroup holds it. Older kernels count all that this user has
+    on the host, so there a number for the box alone cannot be had."""
     asked = draft.spec.limits.pids
-    if cgroups.enforces(draft, "pids"):
+    if asked is not None and draft.groups.controller("pids"):
         return []
-    if not draft.by_root and draft.host.kernel < COUNTED_PER_NAMESPACE:
-        if asked is not None:
+    if draft.host.kernel < COUNTED_PER_NAMESPACE and not draft.ids.leased:
+        if asked is None:
+            draft.receipt("pids", None, None, "none", "only a cgroup could, before Linux 5.14")
+        else:
             draft.refuse("pids", asked, "pids")
         return []
     number = asked or DEFAULT_PIDS
-    draft.receipt("pids", asked, number, "RLIMIT_NPROC, per user namespace",
-                  "init and the application without an init count as one" if not draft.spec.init else "")
+    draft.receipt("pids", asked, number, "RLIMIT_NPROC, counted for each user namespace")
     return [Ulimit(name="nproc", soft=number, hard=number)]
 
 
@@ -57,6 +59,6 @@ def _cpu(draft: Draft) -> list[Ulimit]:
 def _data(draft: Draft) -> list[Ulimit]:
     """The best that can be done for memory without a cgroup."""
     asked = draft.spec.limits.memory_bytes
-    if asked is None or cgroups.enforces(draft, "memory"):
+    if asked is None or draft.groups.controller("memory"):
         return []
     return [Ulimit(name="data", soft=asked, hard=asked)]
