@@ -1,0 +1,61 @@
+"""Box tests again under a Linux with cgroup v2 and nothing else, as root and as a user with a
+delegated cgroup; the machine is emulated, so this is the slow part of the tests."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import xml.etree.ElementTree as ET
+from pathlib import Path
+
+import pytest
+
+pytestmark = pytest.mark.needs("vm")
+
+HERE = Path(__file__).parent
+VM_RUN = HERE / "vm-run"
+BOXES = ("test_caps.py", "test_namespaces.py", "test_ids.py", "test_filesystem.py")
+"""Files of tests/box where the version of cgroups, or of the kernel, makes a difference."""
+
+EVERYWHERE = ("user", "userns", "timens", "overlay", "subids", "delegation", "busybox",
+              "cgroup.memory", "cgroup.pids", "cgroup.cpu", "cgroup.cpuset")
+"""What must be there inside, for root and for the user."""
+
+
+@pytest.mark.parametrize(("user", "required"), [("", (*EVERYWHERE, "root", "idmap")),
+                                                ("tester", EVERYWHERE)], ids=["root", "user"])
+def test_boxes_do_under_cgroup_v2_what_they_must(user, required, tmp_path, capfd):
+    results = tmp_path / "shared"
+    results.mkdir()
+    results.chmod(0o777)
+    command = [sys.executable, "-m", "pytest", "-v", "-p", "no:cacheprovider", "--no-header",
+               f"--junit-xml={results}/results.xml", *(f"tests/box/{name}" for name in BOXES)]
+    options = ["--timeout", "600", "--share", results, *(["--user", user] if user else [])]
+    # the temporary directories of the tests inside are the machine's own
+    environment = {name: value for name, value in os.environ.items() if name != "TMPDIR"}
+    with capfd.disabled():                                  # it takes minutes: show what goes on
+        print()
+        done = subprocess.run([VM_RUN, *options, "--", *command], stdin=subprocess.DEVNULL,
+                              cwd=HERE.parents[1],
+                              env=environment | {"MINIBOX_REQUIRE": ",".join(required)})
+    cases = ET.parse(results / "results.xml").getroot().findall(".//testcase")
+    wrong = [f"{case.get('classname')}::{case.get('name')}" for case in cases
+             if case.find("failure") is not None or case.find("error") is not None]
+    assert wrong == []
+    assert (done.returncode, len(cases) > 50) == (0, True)
+
+
+@pytest.mark.parametrize(("command", "status", "out"), [
+    ("exit 7", 7, b""), ("kill -9 $$", 137, b""),
+    ("stat -fc %T /sys/fs/cgroup; head -c 1000000 /dev/zero", 0, b"cgroup2fs\n" + bytes(1000000))])
+def test_the_machine_hands_on_status_and_output(command, status, out):
+    done = subprocess.run([VM_RUN, "--timeout", "60", "--", "sh", "-c", command],
+                          stdin=subprocess.DEVNULL, capture_output=True)
+    assert (done.returncode, done.stdout) == (status, out), done.stderr
+
+
+def test_a_machine_that_takes_too_long_is_ended():
+    done = subprocess.run([VM_RUN, "--timeout", "6", "--", "sleep", "60"], stdin=subprocess.DEVNULL,
+                          capture_output=True)
+    assert done.returncode == 124 and b"its time over" in done.stderr
