@@ -128,6 +128,18 @@ static int set_layer(int fs, const char *key, int dir)
     return dir < 0 ? dir : mb_fsconfig(fs, FSCONFIG_SET_STRING, key, path, 0);
 }
 
+/* Overlayfs that may not write to its work directory mounts all the same, and read-only. */
+static int check_writable(struct mb_box *box, int mount)
+{
+    struct statfs about;
+    int err = mb_fstatfs(mount, &about);
+
+    if (err || !(about.f_flags & MS_RDONLY))
+        return err;
+    mb_detail(box, "the directory for what the box writes is not writable for it", "");
+    return -EACCES;
+}
+
 int step_mount_overlay(struct mb_box *box, const struct mb_mount_overlay *step)
 {
     MB_FD lower = open_on_stage(box, mb_text(box->plan, step->lower));
@@ -146,7 +158,8 @@ int step_mount_overlay(struct mb_box *box, const struct mb_mount_overlay *step)
     if (!err)                           /* trusted.* attributes are the host's root's only */
         err = mb_fsconfig(fs, FSCONFIG_SET_FLAG, "userxattr", NULL, 0);
     MB_FD mount = err ? err : mb_make_mount(box, fs, MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV);
-    return mount < 0 ? mount : mb_attach(mount, target);
+    err = mount < 0 ? mount : check_writable(box, mount);
+    return err ? err : mb_attach(mount, target);
 }
 
 int step_use_root(struct mb_box *box, const struct mb_use_root *step)
