@@ -6,7 +6,7 @@
 #include "text.h"
 
 #define PREFIX "minibox-"
-#define NAME_SIZE (sizeof PREFIX - 1 + 16)
+#define DIGITS (sizeof ((struct mb_box *)NULL)->name - 1)
 
 struct entry { uint64_t inode, next; uint16_t size; uint8_t type; char name[]; };
 
@@ -41,8 +41,10 @@ static int remove_cgroup(int parent, const char *name, int depth)
 /* A name that only a minibox gives. */
 static bool is_box(const char *name)
 {
-    return !strncmp(name, PREFIX, sizeof PREFIX - 1) && strlen(name) == NAME_SIZE &&
-           strspn(name + sizeof PREFIX - 1, "0123456789abcdef") == 16;
+    const char *digits = name + sizeof PREFIX - 1;
+
+    return !strncmp(name, PREFIX, sizeof PREFIX - 1) && strlen(digits) == DIGITS &&
+           strspn(digits, "0123456789abcdef") == DIGITS;
 }
 
 static void sweep(int parent, const char *name)

@@ -14,7 +14,7 @@ import minibox
 PACKAGE = Path(minibox.__file__).parent
 
 LAYERS = (
-    ("record", "errors", "notes"),
+    ("record", "errors", "notes", "_core", "core"),
     ("steps", "facts", "spec", "report", "parse"),
     ("plan", "hints", "result", "engine", "cgroups", "claim", "mends", "host", "probing"),
     ("compiler",),
