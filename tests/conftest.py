@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import pwd
 import shutil
+import signal
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -22,6 +23,7 @@ def pytest_configure(config: pytest.Config) -> None:
     config.addinivalue_line("markers", "needs(*words): skip where this machine lacks one of them")
     needs.required()
     leaks.adopt_orphans()
+    signal.signal(signal.SIGTERM, lambda *_: pytest.exit("terminated", 143))    # tidies up
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
