@@ -16,14 +16,15 @@ from setuptools.command.build_ext import build_ext
 CSRC = os.path.join(os.path.dirname(os.path.abspath(__file__)), "csrc")
 WARNINGS = ("-std=c17", "-D_GNU_SOURCE", "-Wall", "-Wextra", "-Wconversion", "-Werror",
             "-Wswitch-enum")
+FREESTANDING = ("-static", "-nostdlib", "-mstack-protector-guard=global")
 
 
 def build_engine(target: str) -> None:
     """Compile csrc into the executable *target*, which is replaced at once: it may be running."""
     subprocess.run([sys.executable, f"{CSRC}/generate.py", f"{CSRC}/generated"], check=True)
     flags = shlex.split(os.environ.get("CFLAGS", "-O2 -fstack-protector-strong"))
-    if os.environ.get("MINIBOX_STATIC", "1") != "0":
-        flags.append("-static")
+    hosted = os.environ.get("MINIBOX_STATIC", "1") == "0"
+    flags += ("-DMB_HOSTED",) if hosted else FREESTANDING      # csrc/start.c says why
     sources = sorted(f"{CSRC}/{name}" for name in os.listdir(CSRC)
                      if name.endswith(".c") and not name.startswith("core"))
     os.makedirs(os.path.dirname(target), exist_ok=True)

@@ -3,82 +3,88 @@
    minibox-engine --probe CGROUP [UID_HELPER GID_HELPER FIRST_UID COUNT FIRST_GID COUNT]
    prints one line for each: its name, a tab, 0 or the errno that said no.  CGROUP is an empty
    cgroup v2 directory of the caller's, or "-".  minibox/probing.py reads it; so can you. */
-#include <errno.h>
-#include <fcntl.h>
 #include <linux/landlock.h>
-#include <linux/mount.h>
-#include <linux/sched.h>
 #include <linux/seccomp.h>
-#include <sched.h>
-#include <signal.h>
-#include <stdint.h>
-#include <stdio.h>
-#include <string.h>
-#include <sys/stat.h>
-#include <sys/syscall.h>
-#include <sys/wait.h>
-#include <unistd.h>
-
+#include <linux/wait.h>
+#include "files.h"
 #include "probe.h"
+#include "text.h"
 
 #define LEASED_FIRST 0x70000000                 /* any host ids that root may map will do */
 
 struct arguments { const char *cgroup, *uid_helper, *gid_helper, *uids[2], *gids[2]; };
 
-static int result(long value) { return value < 0 ? -errno : 0; }
+#define TEXT 64                                 /* room for a line with three numbers */
+
+/* *before*, *number*, *after*: in *text*, which is returned. */
+static const char *text_of(char text[TEXT], const char *before, uint64_t number, const char *after)
+{
+    struct mb_line line = mb_line(text, TEXT);
+
+    mb_put(&line, before);
+    mb_put_u64(&line, number);
+    mb_put(&line, after);
+    return text;
+}
 
 static int write_text(const char *path, const char *text)
 {
-    int fd = open(path, O_WRONLY | O_CLOEXEC);
-    if (fd < 0) return -errno;
-    int err = result(write(fd, text, strlen(text)));
-    close(fd);
-    return err;
+    return mb_write_file(AT_FDCWD, path, text, strlen(text));
 }
 
 /* A user namespace with one id, and in it the other namespaces. */
-static int enter(int namespaces)
+static int enter(unsigned long namespaces)
 {
-    char uids[32], gids[32];
-    snprintf(uids, sizeof uids, "0 %u 1", geteuid());
-    snprintf(gids, sizeof gids, "0 %u 1", getegid());
-    int err = result(unshare(CLONE_NEWUSER));
+    char uids[TEXT], gids[TEXT];
+
+    text_of(uids, "0 ", mb_geteuid(), " 1");
+    text_of(gids, "0 ", mb_getegid(), " 1");
+    int err = mb_unshare(CLONE_NEWUSER);
     if (!err) err = write_text("/proc/self/setgroups", "deny");
     if (!err) err = write_text("/proc/self/uid_map", uids);
     if (!err) err = write_text("/proc/self/gid_map", gids);
-    if (!err && namespaces) err = result(unshare(namespaces));
+    if (!err && namespaces) err = mb_unshare(namespaces);
     return err;
+}
+
+static pid_t fork_it(void)
+{
+    const struct clone_args how = { .exit_signal = SIGCHLD };
+
+    return mb_clone3(&how);
+}
+
+/* 0 or a negative errno that *child* exited with; killed: a filter forbids it. */
+static int outcome(pid_t child)
+{
+    int status = 0;
+    pid_t ended = mb_wait4(child, &status, 0, NULL);
+
+    if (ended < 0) return ended;
+    return status & 0x7f ? -EPERM : -(status >> 8 & 0xff);
 }
 
 /* Run *attempt* in a child, which may change itself as it likes. 0 or a negative errno. */
 static int in_child(int (*attempt)(const struct arguments *), const struct arguments *with)
 {
-    pid_t child = fork();
-    if (child < 0) return -errno;
-    if (child == 0) _exit(-attempt(with));
-    int status;
-    while (waitpid(child, &status, 0) < 0)
-        if (errno != EINTR) return -errno;
-    return WIFEXITED(status) ? -WEXITSTATUS(status) : -EPERM;      /* killed: a filter forbids it */
+    pid_t child = fork_it();
+    if (child == 0) mb_exit(-attempt(with));
+    return child < 0 ? child : outcome(child);
 }
 
 /* A new mount of *type*, attached nowhere: its fd or a negative errno. */
 static int mount_detached(const char *type, const char *const options[][2])
 {
-    int fs = (int)syscall(SYS_fsopen, type, FSOPEN_CLOEXEC);
-    if (fs < 0) return -errno;
-    long done = 0;
-    for (; done == 0 && options && options[0][0]; options++)
-        done = syscall(SYS_fsconfig, fs, options[0][1] ? FSCONFIG_SET_STRING : FSCONFIG_SET_FLAG,
-                       options[0][0], options[0][1], 0);
-    if (done == 0) done = syscall(SYS_fsconfig, fs, FSCONFIG_CMD_CREATE, NULL, NULL, 0);
-    if (done == 0) done = syscall(SYS_fsmount, fs, FSMOUNT_CLOEXEC, 0);
-    int fd = done < 0 ? -errno : (int)done;
-    close(fs);
-    return fd;
+    MB_FD fs = mb_fsopen(type);
+    int err = fs < 0 ? fs : 0;
+    for (; !err && options && options[0][0]; options++)
+        err = mb_fsconfig(fs, options[0][1] ? FSCONFIG_SET_STRING : FSCONFIG_SET_FLAG,
+                          options[0][0], options[0][1], 0);
+    if (!err) err = mb_fsconfig(fs, FSCONFIG_CMD_CREATE, NULL, NULL, 0);
+    return err ? err : mb_fsmount(fs, 0);
 }
 
-static int can_mount(int namespaces, const char *type, const char *const options[][2])
+static int can_mount(unsigned long namespaces, const char *type, const char *const options[][2])
 {
     int err = enter(CLONE_NEWNS | namespaces);
     if (!err) err = mount_detached(type, options);
@@ -141,9 +147,12 @@ static int try_overlay(const struct arguments *with)
     int err = enter(CLONE_NEWNS);
     int stage = err ? err : mount_detached("tmpfs", NULL);
     if (stage < 0) return stage;
-    err = result(syscall(SYS_move_mount, stage, "", AT_FDCWD, "/", MOVE_MOUNT_F_EMPTY_PATH));
-    if (err || fchdir(stage) || mkdir("lower", 0755) || mkdir("upper", 0755) || mkdir("work", 0755))
-        return err ? err : -errno;
+    err = mb_move_mount(stage, "", AT_FDCWD, "/", MOVE_MOUNT_F_EMPTY_PATH);
+    if (!err) err = mb_fchdir(stage);
+    if (!err) err = mb_mkdirat(AT_FDCWD, "lower", 0755);
+    if (!err) err = mb_mkdirat(AT_FDCWD, "upper", 0755);
+    if (!err) err = mb_mkdirat(AT_FDCWD, "work", 0755);
+    if (err) return err;
     int fd = mount_detached("overlay", layers);
     return fd < 0 ? fd : 0;
 }
@@ -153,38 +162,39 @@ static int try_calls(const struct arguments *with)
 {
     (void)with;
     int err = enter(CLONE_NEWNS);
-    static const long calls[] = {SYS_clone3, SYS_openat2, SYS_close_range, SYS_mount_setattr,
-                                 SYS_open_tree, SYS_move_mount, SYS_pidfd_open,
-                                 SYS_pidfd_send_signal};
-    for (unsigned i = 0; !err && i < sizeof calls / sizeof *calls; i++)
-        if (syscall(calls[i], -1, -1, -1, -1, -1) < 0 && (errno == ENOSYS || errno == EPERM))
-            err = -ENOSYS;
+    static const long calls[] = {__NR_clone3, __NR_openat2, __NR_close_range, __NR_mount_setattr,
+                                 __NR_open_tree, __NR_move_mount, __NR_pidfd_open,
+                                 __NR_pidfd_send_signal};
+    for (unsigned i = 0; !err && i < sizeof calls / sizeof *calls; i++) {
+        long answer = mb_raw(calls[i], -1, -1, -1, -1, -1, 0);
+        if (answer == -ENOSYS || answer == -EPERM) err = -ENOSYS;
+    }
     return err;
 }
 
 static int try_landlock(const struct arguments *with)
 {
     (void)with;
-    return result(syscall(SYS_landlock_create_ruleset, NULL, 0, LANDLOCK_CREATE_RULESET_VERSION));
+    int version = mb_landlock_create_ruleset(NULL, 0, LANDLOCK_CREATE_RULESET_VERSION);
+    return version < 0 ? version : 0;
 }
 
 static int try_seccomp(const struct arguments *with)
 {
     (void)with;
     uint32_t action = SECCOMP_RET_KILL_PROCESS;
-    return result(syscall(SYS_seccomp, SECCOMP_GET_ACTION_AVAIL, 0, &action));
+    return mb_seccomp(SECCOMP_GET_ACTION_AVAIL, 0, &action);
 }
 
 static int try_clone_into(const struct arguments *with)
 {
-    int fd = open(with->cgroup, O_PATH | O_DIRECTORY | O_CLOEXEC);
-    if (fd < 0) return -errno;
+    MB_FD fd = mb_open(with->cgroup, O_PATH | O_DIRECTORY);
+    if (fd < 0) return fd;
     struct clone_args args = {.flags = CLONE_INTO_CGROUP, .exit_signal = SIGCHLD,
                               .cgroup = (unsigned)fd};
-    long child = syscall(SYS_clone3, &args, sizeof args);
-    if (child == 0) _exit(0);
-    if (child < 0) return -errno;
-    return result(waitpid((pid_t)child, NULL, 0));
+    pid_t child = mb_clone3(&args);
+    if (child == 0) mb_exit(0);
+    return child < 0 ? child : outcome(child);
 }
 
 /* A child that sits in a new user namespace, unmapped, until it is killed. */
@@ -192,50 +202,44 @@ static pid_t sitter(void)
 {
     int ready[2];
     char byte;
-    if (pipe2(ready, O_CLOEXEC)) return -errno;
-    pid_t child = fork();
+    int err = mb_pipe2(ready, 0);
+    if (err) return err;
+    pid_t child = fork_it();
     if (child == 0) {
-        if (unshare(CLONE_NEWUSER)) _exit(errno);
-        close(ready[0]);
-        close(ready[1]);
-        for (;;) pause();
+        err = mb_unshare(CLONE_NEWUSER);
+        if (err) mb_exit(-err);
+        mb_close(ready[0]);
+        mb_close(ready[1]);
+        for (;;) mb_ppoll(NULL, 0, NULL);
     }
-    int err = child < 0 ? -errno : 0;
-    close(ready[1]);
-    if (!err && read(ready[0], &byte, 1) < 0) err = -errno;        /* it has unshared, or is dead */
-    close(ready[0]);
-    return err ? err : child;
+    mb_close(ready[1]);
+    if (child > 0) mb_read(ready[0], &byte, 1);                    /* it has unshared, or is dead */
+    mb_close(ready[0]);
+    return child;
 }
 
 static void dismiss(pid_t child)
 {
-    kill(child, SIGKILL);
-    waitpid(child, NULL, 0);
+    mb_kill(child, SIGKILL);
+    mb_wait4(child, NULL, 0, NULL);
 }
 
 static int run_helper(const char *helper, pid_t target, unsigned own, const char *const range[2])
 {
-    char pid[16], id[16];
-    snprintf(pid, sizeof pid, "%d", target);
-    snprintf(id, sizeof id, "%u", own);
-    pid_t child = fork();
-    if (child < 0) return -errno;
-    if (child == 0) {
-        execl(helper, helper, pid, "0", id, "1", "1", range[0], range[1], (char *)NULL);
-        _exit(errno);
-    }
-    int status;
-    if (waitpid(child, &status, 0) < 0) return -errno;
-    if (!WIFEXITED(status)) return -EPERM;
-    return WEXITSTATUS(status) == 1 ? -EPERM : -WEXITSTATUS(status);
+    char pid[TEXT], id[TEXT], *none[] = {NULL};
+    const char *const argv[] = {helper, text_of(pid, "", (uint64_t)target, ""), "0",
+                                text_of(id, "", own, ""), "1", "1", range[0], range[1], NULL};
+    pid_t child = fork_it();
+    if (child == 0) mb_exit(-mb_execve(helper, (char *const *)(uintptr_t)argv, none));
+    return child < 0 ? child : outcome(child);          /* its status 1 is EPERM, too */
 }
 
 static int try_ranges(const struct arguments *with)
 {
     pid_t target = sitter();
     if (target < 0) return target;
-    int err = run_helper(with->uid_helper, target, getuid(), with->uids);
-    if (!err) err = run_helper(with->gid_helper, target, getgid(), with->gids);
+    int err = run_helper(with->uid_helper, target, mb_geteuid(), with->uids);
+    if (!err) err = run_helper(with->gid_helper, target, mb_getegid(), with->gids);
     dismiss(target);
     return err;
 }
@@ -244,14 +248,12 @@ static int try_ranges(const struct arguments *with)
    root may map those, not that of a container. Its pid or a negative errno. */
 static pid_t leased_sitter(void)
 {
-    char path[48], map[48];
+    char path[TEXT], map[TEXT];
     pid_t target = sitter();
     if (target < 0) return target;
-    snprintf(map, sizeof map, "0 %u 65536", LEASED_FIRST);
-    snprintf(path, sizeof path, "/proc/%d/uid_map", target);
-    int err = write_text(path, map);
-    snprintf(path, sizeof path, "/proc/%d/gid_map", target);
-    if (!err) err = write_text(path, map);
+    text_of(map, "0 ", LEASED_FIRST, " 65536");
+    int err = write_text(text_of(path, "/proc/", (uint64_t)target, "/uid_map"), map);
+    if (!err) err = write_text(text_of(path, "/proc/", (uint64_t)target, "/gid_map"), map);
     if (err) dismiss(target);
     return err ? err : target;
 }
@@ -269,16 +271,13 @@ static int try_lease(const struct arguments *with)
 static int try_idmap(const struct arguments *with)
 {
     (void)with;
-    char path[48];
+    char path[TEXT];
     pid_t target = leased_sitter();
     if (target < 0) return target;
-    snprintf(path, sizeof path, "/proc/%d/ns/user", target);
-    int ids = open(path, O_RDONLY | O_CLOEXEC), err = 0;
-    int tree = (int)syscall(SYS_open_tree, AT_FDCWD, "/usr", OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC);
+    MB_FD ids = mb_open(text_of(path, "/proc/", (uint64_t)target, "/ns/user"), O_RDONLY);
+    MB_FD tree = ids < 0 ? ids : mb_open_tree(AT_FDCWD, "/usr", OPEN_TREE_CLONE);
     struct mount_attr attributes = {.attr_set = MOUNT_ATTR_IDMAP, .userns_fd = (unsigned)ids};
-    if (ids < 0 || tree < 0 ||
-        syscall(SYS_mount_setattr, tree, "", AT_EMPTY_PATH, &attributes, sizeof attributes))
-        err = -errno;
+    int err = tree < 0 ? tree : mb_mount_setattr(tree, "", AT_EMPTY_PATH, &attributes);
     dismiss(target);
     return err;
 }
@@ -294,20 +293,28 @@ static const struct { const char *name; int (*attempt)(const struct arguments *)
 static void say(const char *name, int (*attempt)(const struct arguments *),
                 const struct arguments *with)
 {
-    dprintf(STDOUT_FILENO, "%s\t%d\n", name, -in_child(attempt, with));
+    char text[TEXT];
+    struct mb_line line = mb_line(text, sizeof text);
+
+    mb_put(&line, name);
+    mb_put(&line, "\t");
+    mb_put_i64(&line, -in_child(attempt, with));
+    mb_put(&line, "\n");
+    mb_write(1, text, mb_line_size(&line));
 }
 
 int mb_probe(int count, char *const words[])
 {
     if (count != 1 && count != 7) {
-        dprintf(STDERR_FILENO, "usage: minibox-engine --probe CGROUP "
-                "[UID_HELPER GID_HELPER FIRST_UID COUNT FIRST_GID COUNT]\n");
+        static const char usage[] = "usage: minibox-engine --probe CGROUP "
+                                    "[UID_HELPER GID_HELPER FIRST_UID COUNT FIRST_GID COUNT]\n";
+        mb_write(2, usage, sizeof usage - 1);
         return 125;
     }
     struct arguments with = {.cgroup = words[0]};
     for (unsigned i = 0; i < sizeof probes / sizeof *probes; i++)
         say(probes[i].name, probes[i].attempt, &with);
-    if (geteuid() == 0) {
+    if (mb_geteuid() == 0) {
         say("lease", try_lease, &with);
         say("idmap", try_idmap, &with);
     }
