@@ -9,11 +9,25 @@
 #include "files.h"
 #include "text.h"
 
+int step_change_root(struct mb_box *box, const struct mb_change_root *step)
+{
+    (void)step;
+    int err = mb_fchdir(box->root);
+    return err ? err : mb_chroot(".");
+}
+
 int step_set_rlimit(struct mb_box *box, const struct mb_set_rlimit *step)
 {
-    struct rlimit limit = { (rlim_t)step->soft, (rlim_t)step->hard };
+    struct rlimit limit = { (rlim_t)step->soft, (rlim_t)step->hard }, own;
 
-    (void)box;                          /* -1 is RLIM_INFINITY already */
+    (void)box;                          /* -1 is RLIM_INFINITY already, more than any other */
+    if (step->or_less) {
+        int err = mb_prlimit64(0, (int)step->resource, NULL, &own);
+        if (err)
+            return err;
+        limit.rlim_cur = limit.rlim_cur < own.rlim_cur ? limit.rlim_cur : own.rlim_cur;
+        limit.rlim_max = limit.rlim_max < own.rlim_max ? limit.rlim_max : own.rlim_max;
+    }
     return mb_prlimit64(0, (int)step->resource, &limit, NULL);
 }
 
@@ -36,7 +50,8 @@ int step_set_oom_score(struct mb_box *box, const struct mb_set_oom_score *step)
     struct mb_line line = mb_line(text, sizeof text);
 
     mb_put_i64(&line, step->adjustment);
-    return mb_write_self(box, "oom_score_adj", text, mb_line_size(&line));
+    int err = mb_write_self(box, "oom_score_adj", text, mb_line_size(&line));
+    return err == -EACCES && step->adjustment >= 0 ? 0 : err;
 }
 
 int step_set_umask(struct mb_box *box, const struct mb_set_umask *step)

@@ -514,6 +514,18 @@ class MaskPaths(Step):
     targets: tuple[str, ...]
 
 
+class HideBootId(Step):
+    """Show a random boot id at {target}.
+
+    Why:    the host's own tells which machine this is, and which other boxes run on it.
+    Errors: none if it is not there; EPERM outside our own user namespace.
+    Source: random(4).
+    """
+
+    parts = (ENTER,)
+    target: str
+
+
 class ReadOnlyPaths(Step):
     """Make {targets} read-only.
 
@@ -597,17 +609,6 @@ class PivotRoot(Step):
     parts = (ENTER,)
 
 
-class ChangeRoot(Step):
-    """Only chroot into the new root; the host's mounts stay in this mount namespace.
-
-    Why:    to show the difference: chroot changes where paths start, and nothing else.
-    Errors: EPERM without CAP_SYS_CHROOT.
-    Source: chroot(2).
-    """
-
-    parts = (ENTER,)
-
-
 class CloneApp(Step):
     """Start the application's process, in a user namespace of its own: {nested}.
 
@@ -626,6 +627,18 @@ class CloneApp(Step):
 
 
 # ---- app: what the application's own process does last -----------------------------------------
+
+class ChangeRoot(Step):
+    """Only chroot into the new root; the host's mounts stay in this mount namespace.
+
+    Why:    to show the difference: chroot changes where paths start, and nothing else. It comes
+            after the application's user namespace, which a process in a chroot may not make.
+    Errors: EPERM without CAP_SYS_CHROOT.
+    Source: chroot(2).
+    """
+
+    parts = (APP,)
+
 
 class NewSession(Step):
     """Start a new session, with the box's terminal: {terminal}.
@@ -654,7 +667,8 @@ class SetRlimit(Step):
     """Limit resource {resource} to {soft} (hard limit {hard}).
 
     Why:    what the kernel counts for each process, or for each user of this user namespace.
-    Units:  as in getrlimit(2); -1 is unlimited.
+    Units:  as in getrlimit(2); -1 is unlimited. With {or_less} set, the caller's own stays where it
+            is lower.
     Errors: EPERM: raising a hard limit needs CAP_SYS_RESOURCE on the host.
     Source: prlimit(2); per user namespace since Linux 5.14.
     """
@@ -663,6 +677,7 @@ class SetRlimit(Step):
     resource: int
     soft: int
     hard: int
+    or_less: bool = False
 
 
 class SetAffinity(Step):
@@ -681,8 +696,8 @@ class SetOomScore(Step):
     """Set the out-of-memory score adjustment to {adjustment}.
 
     Why:    when the whole machine runs out of memory, the box goes before other work.
-    Units:  -1000 to 1000.
-    Errors: EACCES: lowering it needs CAP_SYS_RESOURCE on the host.
+    Units:  -1000 to 1000. One that is higher already, and that may not be lowered, stays.
+    Errors: EACCES: a negative one needs CAP_SYS_RESOURCE on the host.
     Source: proc(5).
     """
 
@@ -826,10 +841,10 @@ KINDS: tuple[type[Step], ...] = (
     CloneInit, MapIds, MapIdsWithHelpers, OpenTree, EnterCgroup, Release,
     Await, SetIds, StopPropagation, MountStage, MountOverlay, UseRoot, MakeDir, MakeLink, MakeFile,
     CopyFile, AttachTree, MountTmpfs, MountProc, MountSysfs, BindDevice, MountDevpts, OpenTerminal,
-    MaskPaths, ReadOnlyPaths, RemountReadOnly, BringUpLoopback, SetHostname, OffsetClocks,
-    UnshareCgroup, PivotRoot, ChangeRoot, CloneApp,
-    NewSession, UseStreams, SetRlimit, SetAffinity, SetOomScore, SetUmask, ChangeDir, DropCapabilities,
-    NoNewPrivileges, CloseFiles, DieWithParent, Exec,
+    MaskPaths, HideBootId, ReadOnlyPaths, RemountReadOnly, BringUpLoopback, SetHostname, OffsetClocks,
+    UnshareCgroup, PivotRoot, CloneApp,
+    ChangeRoot, NewSession, UseStreams, SetRlimit, SetAffinity, SetOomScore, SetUmask, ChangeDir,
+    DropCapabilities, NoNewPrivileges, CloseFiles, DieWithParent, Exec,
     ReadCgroup, RemoveCgroup, Fail,
 )
 """All kinds; the place in this tuple, from 1, is the kind's number in the binary form."""

@@ -9,6 +9,7 @@ from minibox.steps import (
     AttachTree,
     ChangeRoot,
     CopyFile,
+    HideBootId,
     MakeDir,
     MakeFile,
     MakeLink,
@@ -31,6 +32,7 @@ MASKED = ("/proc/acpi", "/proc/asound", "/proc/interrupts", "/proc/kcore", "/pro
           "/proc/key-users", "/proc/kallsyms", "/proc/kmsg", "/proc/kpagecount", "/proc/kpageflags",
           "/proc/latency_stats", "/proc/sched_debug", "/proc/scsi", "/proc/sysrq-trigger",
           "/proc/timer_list", "/proc/timer_stats", "/proc/vmallocinfo")
+BOOT_ID = "/proc/sys/kernel/random/boot_id"
 READ_ONLY = ("/proc/bus", "/proc/fs", "/proc/irq", "/proc/sys")
 
 SKELETON = (("/etc", 0o755), ("/home", 0o755), ("/mnt", 0o755), ("/opt", 0o755), ("/run", 0o755),
@@ -148,8 +150,10 @@ def mount_proc(draft: Draft) -> None:
         draft.need("proc")
         draft.enter.append(MountProc(target="/proc", hide_others=True))
         draft.receipt("proc", None, "new", "proc, hidepid=ptraceable")
-    draft.enter += [ReadOnlyPaths(targets=READ_ONLY), MaskPaths(targets=MASKED)]
+    draft.enter += [ReadOnlyPaths(targets=READ_ONLY), MaskPaths(targets=MASKED),
+                    HideBootId(target=BOOT_ID)]
     draft.receipt("masks", None, MASKED, "a null device or an empty directory on each")
+    draft.receipt("boot id", None, "random", "bind mount")
     draft.receipt("read-only paths", None, READ_ONLY, "bind mounts")
 
 
@@ -186,7 +190,11 @@ def finish_root(draft: Draft) -> None:
 
 
 def enter_root(draft: Draft) -> None:
-    by_pivot = draft.spec.root_by == "pivot_root"
-    draft.enter.append(PivotRoot() if by_pivot else ChangeRoot())
-    draft.receipt("root", draft.spec.root_by, draft.spec.root_by, draft.spec.root_by,
-                  "" if by_pivot else "the host's mounts stay in the box's mount namespace")
+    """By pivot_root for all processes of the box; by chroot for the application's own alone."""
+    how = draft.spec.root_by
+    if how == "pivot_root":
+        draft.enter.append(PivotRoot())
+    else:
+        draft.app.append(ChangeRoot())
+    draft.receipt("root", how, how, how, "" if how == "pivot_root" else
+                  "the host's mounts stay in the box's mount namespace")

@@ -20,8 +20,8 @@ def set_them(draft: Draft) -> None:
     limits = draft.spec.limits
     chosen = {limit.name: limit for limit in (*DEFAULTS, *_processes(draft), *_cpu(draft),
                                               *_data(draft), *limits.ulimits)}
-    draft.app += [SetRlimit(resource=limit.resource, soft=limit.soft, hard=limit.hard)
-                  for limit in chosen.values()]
+    draft.app += [SetRlimit(resource=limit.resource, soft=limit.soft, hard=limit.hard,
+                            or_less=limit in DEFAULTS) for limit in chosen.values()]
     for limit in chosen.values():
         asked = [limit.soft, limit.hard] if limit in limits.ulimits else None
         draft.receipt(f"ulimit {limit.name}", asked, [limit.soft, limit.hard], "setrlimit")
