@@ -42,18 +42,19 @@ def spawn(plan: bytes, stdin: int | None = None, stdout: int | None = None,
     made: list[int] = []
 
     def keep(fd: int) -> int:
-        made.append(_above_streams(fd))
+        made.append(above_streams(fd))
         return made[-1]
 
     try:
-        plan_fd = keep(plan_file(plan))
+        plan_fd = plan_file(plan)
+        made.append(plan_fd)
         report, report_end = map(keep, os.pipe())
         control_end, control = map(keep, os.pipe())
         actions = [(os.POSIX_SPAWN_DUP2, fd, fd) for fd in (plan_fd, report_end, control_end)]
         for target, source in enumerate((stdin, stdout, stderr)):
-            if source is not None and source != target:
-                # A low source may be a target of an action before this one.
-                safe = source if source > 2 else keep(os.dup(source))
+            if source is not None:
+                # Another low source may have been overwritten by the action before.
+                safe = source if source > 2 or source == target else keep(os.dup(source))
                 actions.append((os.POSIX_SPAWN_DUP2, safe, target))
         program = path()
         argv = (program, "--plan", str(plan_fd), "--report", str(report_end),
@@ -88,19 +89,11 @@ def replace(plan: bytes, *options: str) -> NoReturn:
 
 def plan_file(plan: bytes) -> int:
     """A memory file that holds *plan*, at offset 0."""
-    fd = os.memfd_create("minibox-plan")
+    fd = above_streams(os.memfd_create("minibox-plan"))
     done = 0
     while done < len(plan):
         done += os.pwrite(fd, plan[done:], done)
     return fd
-
-
-def read_report(report: int) -> bytes:
-    """All of what the engine reports, once it has; empty if it died instead."""
-    block = bytearray()
-    while part := os.read(report, 1 << 16):
-        block += part
-    return bytes(block)
 
 
 def reap(pid: int) -> int | None:
@@ -111,7 +104,7 @@ def reap(pid: int) -> int | None:
         return None
 
 
-def _above_streams(fd: int) -> int:
+def above_streams(fd: int) -> int:
     """*fd*, moved above 2 if it lies there because the caller has a standard stream closed."""
     if fd > 2:
         return fd

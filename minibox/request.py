@@ -162,11 +162,21 @@ def _absolute(path: str) -> str:
 
 def _root(text: str) -> str:
     """A directory; a word without a slash is the name of a root file system that was built."""
-    if "/" in text or text in ("", ".", ".."):
-        return _absolute(text)
-    from minibox.rootfs import find
+    if "/" not in text and text not in ("", ".", ".."):
+        from minibox.rootfs import find
 
-    return find(text)
+        return find(text)
+    path = _absolute(text)
+    try:
+        found = os.stat(path)
+    except OSError as error:
+        raise SpecError("rootfs", text, f"it cannot be reached: {error.strerror}") from error
+    if not stat.S_ISDIR(found.st_mode):
+        raise SpecError("rootfs", text, "it is not a directory")
+    if os.path.samestat(found, os.stat("/")):
+        raise SpecError("rootfs", text, "this is the host's own root, with all that is private in "
+                        "it: leave --rootfs out to see the host's programs")
+    return path
 
 
 def _volume(field: str, text: str) -> Mount:

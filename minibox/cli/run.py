@@ -132,15 +132,14 @@ def planned(page: str, argv: Sequence[str]) -> tuple[Plan | None, Values]:
                       for table in (LIMITS, FIELDS))
     spec = box_spec(command, limits=Limits(**limits), init="no-init" not in options, **fields)
     plan = plan_for(spec)
-    for cap in missing_caps(plan):
-        print(f"minibox: warning: {cap}", file=sys.stderr)
+    if spec.best_effort:
+        for cap in missing_caps(plan):
+            print(f"minibox: warning: {cap}", file=sys.stderr)
     return plan, options
 
 
 def missing_caps(plan: Plan) -> Iterator[str]:
-    """What was asked for and is not in force, which only --best-effort allows."""
-    if '"in_force": null' not in plan.notes:          # most plans, which need not load json
-        return
+    """What was asked for and is not in force."""
     import json
 
     for receipt in json.loads(plan.notes)["receipts"]:
@@ -150,12 +149,14 @@ def missing_caps(plan: Plan) -> Iterator[str]:
 
 def open_result(where: str) -> int:
     """A descriptor that survives exec, for the result: a file, or `fd:N` that the caller opened."""
+    from minibox.engine import above_streams
+
     try:
         if where.startswith("fd:") and where[3:].isdecimal():
             fd = int(where[3:])
             os.fstat(fd)
         else:
-            fd = os.open(where, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o666)
+            fd = above_streams(os.open(where, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o666))
         os.set_inheritable(fd, True)
     except OSError as error:
         raise SpecError("result", where, f"it cannot be written: {error.strerror}") from error

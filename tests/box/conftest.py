@@ -63,13 +63,12 @@ class Caller:
         return self.command(*self.python, "-m", "minibox", *arguments, **options)
 
     def __call__(self, *arguments: str, **options: Any) -> Outcome:
-        """`minibox run ARGUMENTS`, with its result read from a pipe."""
-        read, write = os.pipe()
-        try:
-            done = self.minibox("run", "--result", f"fd:{write}", *arguments, pass_fds=(write,), **options)
-        finally:
-            os.close(write)
-        with open(read) as file:
+        """`minibox run ARGUMENTS`, with its result, which may be larger than a pipe holds."""
+        with open(os.memfd_create("result"), "r+") as file:
+            result = file.fileno()
+            done = self.minibox("run", "--result", f"fd:{result}", *arguments, pass_fds=(result,),
+                                **options)
+            file.seek(0)
             text = file.read()
         assert text, f"no result; status {done.returncode}, stderr: {done.stderr}"
         return Outcome(done.returncode, done.stdout or "", done.stderr or "", json.loads(text))

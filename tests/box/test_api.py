@@ -96,7 +96,7 @@ def test_caps_hold_and_have_receipts():
     result = minibox.run(["python3", "-c", hog], limits=Limits(memory="32MiB", pids=8))
     assert result.reason == "memory" and result.usage.memory_peak_bytes <= 33 << 20
     caps = {receipt.cap: receipt.in_force for receipt in result.receipts}
-    assert (caps["memory"], caps["pids-limit"]) == (32 << 20, 8), caps
+    assert (caps["memory"], caps["pids"]) == (32 << 20, 8), caps
 
 
 def test_popen_is_like_subprocess():

@@ -7,6 +7,7 @@ import os
 import signal
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -38,7 +39,7 @@ def test_stdin_is_empty_unless_asked_for(boxed):
 def test_a_box_gets_no_host_file_as_a_stream(boxed):
     """The engine relays a regular file, so that the box cannot reopen, truncate or seek it."""
     path = boxed.scratch / "log"
-    script = "echo one; readlink /proc/self/fd/1 | cut -d: -f1; echo two >/dev/stdout"
+    script = "echo one; readlink /proc/self/fd/1 | cut -d: -f1; echo two"
     with open(path, "w") as log:
         done = boxed("--", "/bin/sh", "-c", script, stdout=log, stderr=subprocess.PIPE,
                      capture_output=False)
@@ -88,7 +89,7 @@ def test_a_file_that_cannot_be_executed_is_told_apart(boxed, busybox, name):
 
 
 def test_a_missing_elf_loader_is_named(boxed, busybox):
-    (busybox / "bin/python").write_bytes(open("/usr/bin/python3", "rb").read())
+    (busybox / "bin/python").write_bytes(Path("/usr/bin/python3").read_bytes())
     (busybox / "bin/python").chmod(0o755)
     done = boxed("--rootfs", str(busybox), "--", "/bin/python")
     assert (done.reason, done.status) == ("setup", 127), done
@@ -148,7 +149,7 @@ def start(caller, *arguments):
 def test_signals_are_passed_on(boxed, number):
     name = number.name.removeprefix("SIG")
     process = start(boxed, "--", "/bin/sh", "-c",
-                    f"trap 'echo got {name}; exit 7' {name}; echo up; while :; do sleep 0.05; done")
+                    f"trap 'echo got {name}; exit 7' {name}; echo up; while :; do read x; done")
     assert process.stdout.readline() == "up\n"
     process.send_signal(number)
     out, err = process.communicate(timeout=20)
