@@ -383,10 +383,3 @@ int step_pivot_root(struct mb_box *box, const struct mb_pivot_root *step)
     box->stage = -1;
     return err;
 }
-
-int step_change_root(struct mb_box *box, const struct mb_change_root *step)
-{
-    (void)step;
-    int err = mb_fchdir(box->root);
-    return err ? err : mb_chroot(".");
-}
