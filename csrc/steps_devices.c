@@ -114,3 +114,45 @@ int step_mask_paths(struct mb_box *box, const struct mb_mask_paths *step)
     }
     return err;
 }
+
+/* Sixteen random bytes as random(4) writes them: 8-4-4-4-12 digits, version 4. */
+static ssize_t random_id(char text[40])
+{
+    static const char digits[] = "0123456789abcdef";
+    uint8_t bytes[16];
+    ssize_t got = mb_getrandom(bytes, sizeof bytes);
+    char *at = text;
+
+    if (got != sizeof bytes)
+        return got < 0 ? got : -EIO;
+    bytes[6] = (uint8_t)((bytes[6] & 0x0f) | 0x40);
+    bytes[8] = (uint8_t)((bytes[8] & 0x3f) | 0x80);
+    for (unsigned n = 0; n < sizeof bytes; n++) {
+        if (n == 4 || n == 6 || n == 8 || n == 10)
+            *at++ = '-';
+        *at++ = digits[bytes[n] >> 4];
+        *at++ = digits[bytes[n] & 15];
+    }
+    *at++ = '\n';
+    return at - text;
+}
+
+/* A file of the stage that loses its name as soon as it is mounted. */
+int step_hide_boot_id(struct mb_box *box, const struct mb_hide_boot_id *step)
+{
+    static const char name[] = ".boot_id";
+    char text[40];
+    MB_FD target = mb_beneath(box->root, mb_text(box->plan, step->target), O_PATH);
+    ssize_t size = random_id(text);
+
+    if (target < 0 || size < 0)
+        return target == -ENOENT ? 0 : target < 0 ? target : (int)size;
+    MB_FD file = mb_openat(box->stage, name, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW, 0444);
+    if (file < 0)
+        return file;
+    ssize_t written = mb_write(file, text, (size_t)size);
+    int err = written < 0 ? (int)written : bind_file(file, target, MOUNT_ATTR_RDONLY |
+                                                    MOUNT_ATTR_NOSUID | MOUNT_ATTR_NOEXEC);
+    int removed = mb_unlinkat(box->stage, name, 0);
+    return err ? err : removed;
+}
