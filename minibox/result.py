@@ -9,7 +9,17 @@ from minibox.errors import BoxFailed, ExecError, StepError
 from minibox.parse import SIGNALS
 from minibox.record import Record, as_dict
 from minibox.report import CAUSES, REASONS, STATES
-from minibox.steps import CALLS, FIGURES, PARTS, Exec, ReadCgroup, Watch, name_of, sentence
+from minibox.steps import (
+    CALLS,
+    FIGURES,
+    PARTS,
+    CloneApp,
+    Exec,
+    ReadCgroup,
+    Watch,
+    name_of,
+    sentence,
+)
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -204,7 +214,8 @@ def _usage(report: Report, plan: Plan) -> Usage:
     def measured(field: str, value: float | int, source: str) -> None:
         values[field], sources[field] = value, source
 
-    if report.end_ns:
+    # An init that was killed has waited for nobody: its own usage is not the box's.
+    if report.processes or not any(isinstance(step, CloneApp) for step in plan.enter):
         measured("cpu_user_s", report.user_ns / 1e9, "wait4")
         measured("cpu_system_s", report.system_ns / 1e9, "wait4")
         measured("cpu_s", (report.user_ns + report.system_ns) / 1e9, "wait4")
@@ -218,9 +229,11 @@ def _usage(report: Report, plan: Plan) -> Usage:
         if any(isinstance(step, Watch) and step.output_bytes for step in plan.prepare):
             for field in ("stdout_bytes", "stderr_bytes", "stdout_kept_bytes", "stderr_kept_bytes"):
                 measured(field, getattr(report, field), "relay")
-    for step in plan.finish:
-        if isinstance(step, ReadCgroup) and (value := report.figures[step.figure]) >= 0:
-            figure, source = FIGURES[step.figure], f"cgroup {step.file} {step.key}".rstrip()
+    files = {step.figure: f"cgroup {step.file} {step.key}".rstrip()
+             for step in plan.finish if isinstance(step, ReadCgroup)}
+    for number, (figure, value) in enumerate(zip(FIGURES, report.figures, strict=True)):
+        if value >= 0:
+            source = files.get(number, "init, from /proc")
             if figure.endswith("_ns"):
                 measured(figure[:-3] + "_s", value / 1e9, source)
             else:

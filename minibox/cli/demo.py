@@ -9,8 +9,9 @@ import subprocess
 import sys
 
 BOXES = (
-    ("A program in a box sees its own processes, and none of the host's files.",
-     ("--", "sh", "-c", "echo hello from pid $$ of $(hostname); ls -A /home /root")),
+    ("A program in a box sees its own processes, and none of the host's private files.",
+     ("--", "sh", "-c", "echo hello from $(hostname): $(ls -d /proc/[0-9]* | wc -l) processes, "
+      "$(ls -A /home /root | grep -vc :) lines about the homes of users")),
     ("One that wants more memory than it may have dies alone.",
      ("-m", "64M", "--", "python3", "-c", "hog = bytearray(1 << 30)")),
     ("A fork bomb stops at its cap, and the host does not notice.",

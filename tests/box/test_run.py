@@ -185,6 +185,20 @@ def test_a_terminal_of_its_own(boxed):
 
 
 @pytest.mark.needs("script")
+@pytest.mark.parametrize(("arguments", "said"), [
+    ("--timeout 0.2 -- /bin/sleep 60", ["minibox: timed out after 0.2 s"]),
+    ("-- /bin/sh -c 'kill -SEGV $$'", ["minibox: killed by SIGSEGV"]),
+    ("-- /bin/sh -c 'exit 3'", []),
+])
+def test_a_person_at_a_terminal_is_told_why_in_one_line(boxed, arguments, said):
+    command = " ".join([*boxed.prefix, sys.executable, "-m minibox run", arguments])
+    done = subprocess.run(["script", "-qec", command, "/dev/null"], stdin=subprocess.DEVNULL,
+                          capture_output=True, text=True, timeout=30, cwd="/",
+                          env=boxed.environment)
+    assert done.stdout.splitlines() == said
+
+
+@pytest.mark.needs("script")
 def test_an_interactive_shell_has_job_control_and_the_terminal_is_restored(boxed):
     command = " ".join([*boxed.prefix, sys.executable, "-m", "minibox run -it -- bash --norc -i"])
     script = f"stty -a >before; {command}; stty -a >after; cmp before after && echo restored"

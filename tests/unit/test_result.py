@@ -48,7 +48,7 @@ def block(**given):
     values = {"reason": "exited", "exit_status": 0, "how": 1, "status": 0, "failed_step": -1,
               "errno": 0, "call": "none", "cause": "unknown", "stop_signal": 0,
               "exec_ns": 1_000_000, "end_ns": 501_000_000, "user_ns": 20_000_000,
-              "system_ns": 10_000_000, "figures": {}, "detail": "", "states": ["done"] * 8} | given
+              "system_ns": 10_000_000, "figures": {}, "detail": "", "processes": 5, "states": ["done"] * 8} | given
     figures = [values["figures"].get(name, -1) for name in FIGURES]
     records = b"".join(report.RECORD.pack(report.STATES.index(state), 0, 0, 1000 * (n + 1))
                        for n, state in enumerate(values["states"]))
@@ -58,7 +58,8 @@ def block(**given):
         REASONS.index(values["reason"]), values["exit_status"], values["how"], values["status"],
         values["failed_step"], values["errno"], CALLS.index(values["call"]),
         CAUSES.index(values["cause"]), values["stop_signal"], 0, -1, 0, values["exec_ns"],
-        values["end_ns"], values["user_ns"], values["system_ns"], 4096, 1, 2, 3, 4, 5, *figures,
+        values["end_ns"], values["user_ns"], values["system_ns"], 4096, 1, 2, 3, 4, values["processes"],
+        *figures,
         100, 200, 50, 200, len(values["states"]), len(detail), b"0123456789abcdef", detail
     ) + records
 
@@ -160,6 +161,13 @@ def test_figures_of_a_cgroup_come_before_wait4_and_say_so():
     usage = result().usage
     assert (usage.cpu_s, usage.measured_by["cpu_s"]) == (0.03, "wait4")
     assert usage.memory_peak_bytes is None and "memory_peak_bytes" not in usage.measured_by
+
+
+def test_what_an_init_that_was_killed_did_not_wait_for_is_not_measured():
+    usage = killed("walltime", processes=0).usage
+    assert usage.cpu_s is None and usage.max_rss_bytes is None and usage.wall_s == 0.5
+    usage = killed("cputime", processes=0, figures={"cpu_ns": 500_000_000}).usage
+    assert (usage.cpu_s, usage.measured_by["cpu_s"]) == (0.5, "cgroup cpu.stat usage_usec")
 
 
 def test_times_are_none_when_the_program_never_ran():
