@@ -64,10 +64,10 @@ def _user(error: int) -> tuple[str, str]:
         return ("AppArmor restricts them to programs with a profile (Ubuntu 23.10 and later)",
                 "minibox doctor --apparmor-profile | sudo tee /etc/apparmor.d/minibox-engine "
                 "&& sudo apparmor_parser -r /etc/apparmor.d/minibox-engine")
-    if error in (EINVAL, ENOSYS):
-        return "this kernel is built without them", "use a kernel with CONFIG_USER_NS=y"
     if "\nSeccomp:\t2" in read("/proc/self/status"):
         return "a seccomp filter forbids it, as an outer container sets one", OUTER
+    if error in (EINVAL, ENOSYS):
+        return "this kernel is built without them", "use a kernel with CONFIG_USER_NS=y"
     mounts = (line.split(" ") for line in read("/proc/self/mountinfo").splitlines())
     if not any(fields[4] == "/" for fields in mounts):
         return "this is a chroot, where no user namespace can be made", "leave it (or pivot_root)"

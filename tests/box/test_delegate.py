@@ -20,6 +20,9 @@ def subtrees(uid: int) -> list[Path]:
     return [path for path in found if path.exists()]
 
 
+pytestmark = pytest.mark.needs("root", "user")
+
+
 @pytest.fixture
 def given(root_boxed, user_boxed) -> Iterator[list[Path]]:
     """The subtrees of the user, made by root."""

@@ -6,6 +6,8 @@ import json
 import subprocess
 import sys
 
+import pytest
+
 
 def findings(done: subprocess.CompletedProcess[str]) -> dict:
     """The JSON of a doctor, its checks by name."""
@@ -44,6 +46,7 @@ def test_everything_that_fails_has_a_reason_and_a_mend(boxed):
         assert check["works"] or check["mend"], check
 
 
+@pytest.mark.needs("root", "userns")
 def test_a_hidden_part_of_proc_is_named_with_the_mend(user_boxed):
     hidden = ("unshare", "--mount", "sh", "-c",
               'mount -t tmpfs none /proc/bus && exec "$@"', "sh", *user_boxed.prefix)
@@ -56,6 +59,7 @@ def test_a_hidden_part_of_proc_is_named_with_the_mend(user_boxed):
     assert "systempaths=unconfined" in proc["mend"]
 
 
+@pytest.mark.needs("userns")
 def test_where_user_namespaces_are_used_up_doctor_says_by_what(user_boxed):
     """In a user namespace that allows none below it."""
     closed = ("unshare", "--user", "--map-current-user", "--keep-caps", "sh", "-c",

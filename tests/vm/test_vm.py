@@ -15,7 +15,8 @@ pytestmark = pytest.mark.needs("vm")
 
 HERE = Path(__file__).parent
 VM_RUN = HERE / "vm-run"
-BOXES = ("test_caps.py", "test_namespaces.py", "test_ids.py", "test_filesystem.py")
+BOXES = ("test_caps.py", "test_namespaces.py", "test_ids.py", "test_filesystem.py", "test_doctor.py",
+         "test_delegate.py")
 """Files of tests/box where the version of cgroups, or of the kernel, makes a difference."""
 
 EVERYWHERE = ("user", "userns", "timens", "overlay", "subids", "delegation", "busybox",
