@@ -155,6 +155,8 @@ HINTS: dict[tuple[str, str], str] = {
     ("clone-app", "EAGAIN"):
         "the box may have no process at all by its own limit, or this user has as many as "
         "allowed: raise --pids-limit or `ulimit -u`",
+    ("clone-app", "EPERM"):
+        "a process that is chrooted may not make user namespaces: use pivot_root, or --no-init",
     ("clone-app", "EUSERS"): "user namespaces are nested too deep (32 levels)",
     ("set-rlimit", "EPERM"): "this user's own hard limit is lower (`ulimit -H -a`): ask for less",
     ("set-oom-score", "EACCES"):

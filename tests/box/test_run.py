@@ -136,7 +136,8 @@ def test_a_plan_that_was_saved_is_run_by_the_engine_alone(boxed):
 
 def test_the_plan_is_printed_and_nothing_is_run(boxed):
     done = boxed.minibox("plan", "run", "--", "/bin/echo", "hello")
-    assert done.stdout.startswith("minibox plan 1\nprepare\n") and "argv=/bin/echo,hello" in done.stdout
+    assert done.stdout.startswith("minibox plan 1\nprepare\n")
+    assert "argv=/bin/echo,hello" in done.stdout
 
 
 def start(caller, *arguments):

@@ -48,7 +48,8 @@ def block(**given):
     values = {"reason": "exited", "exit_status": 0, "how": 1, "status": 0, "failed_step": -1,
               "errno": 0, "call": "none", "cause": "unknown", "stop_signal": 0,
               "exec_ns": 1_000_000, "end_ns": 501_000_000, "user_ns": 20_000_000,
-              "system_ns": 10_000_000, "figures": {}, "detail": "", "processes": 5, "states": ["done"] * 8} | given
+              "system_ns": 10_000_000, "figures": {}, "detail": "", "processes": 5,
+              "states": ["done"] * 8} | given
     figures = [values["figures"].get(name, -1) for name in FIGURES]
     records = b"".join(report.RECORD.pack(report.STATES.index(state), 0, 0, 1000 * (n + 1))
                        for n, state in enumerate(values["states"]))
@@ -58,9 +59,9 @@ def block(**given):
         REASONS.index(values["reason"]), values["exit_status"], values["how"], values["status"],
         values["failed_step"], values["errno"], CALLS.index(values["call"]),
         CAUSES.index(values["cause"]), values["stop_signal"], 0, -1, 0, values["exec_ns"],
-        values["end_ns"], values["user_ns"], values["system_ns"], 4096, 1, 2, 3, 4, values["processes"],
-        *figures,
-        100, 200, 50, 200, len(values["states"]), len(detail), b"0123456789abcdef", detail
+        values["end_ns"], values["user_ns"], values["system_ns"], 4096, 1, 2, 3, 4,
+        values["processes"], *figures, 100, 200, 50, 200, len(values["states"]), len(detail),
+        b"0123456789abcdef", detail
     ) + records
 
 
