@@ -383,3 +383,19 @@ int step_pivot_root(struct mb_box *box, const struct mb_pivot_root *step)
     box->stage = -1;
     return err;
 }
+
+/* The kernel calls chrooted who has not the topmost mount of the namespace as the root. */
+int step_change_root(struct mb_box *box, const struct mb_change_root *step)
+{
+    struct stat stage, root;
+    int err = mb_fstat(box->stage, &stage);
+
+    (void)step;
+    if (!err)
+        err = mb_fstat(box->root, &root);
+    if (!err && root.st_dev != stage.st_dev)
+        err = mb_attach(box->root, box->stage);
+    if (!err)
+        err = mb_fchdir(box->root);
+    return err ? err : mb_chroot(".");
+}

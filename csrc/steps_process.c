@@ -9,13 +9,6 @@
 #include "files.h"
 #include "text.h"
 
-int step_change_root(struct mb_box *box, const struct mb_change_root *step)
-{
-    (void)step;
-    int err = mb_fchdir(box->root);
-    return err ? err : mb_chroot(".");
-}
-
 int step_set_rlimit(struct mb_box *box, const struct mb_set_rlimit *step)
 {
     struct rlimit limit = { (rlim_t)step->soft, (rlim_t)step->hard }, own;

@@ -609,6 +609,19 @@ class PivotRoot(Step):
     parts = (ENTER,)
 
 
+class ChangeRoot(Step):
+    """Only chroot into the new root; the host's mounts stay in this mount namespace.
+
+    Why:    to show the difference: chroot changes where paths start, and nothing else. The new root
+            is laid on top of all other mounts first: who is chrooted below it may not make a user
+            namespace, and the application gets one.
+    Errors: EPERM without CAP_SYS_CHROOT.
+    Source: chroot(2), user_namespaces(7).
+    """
+
+    parts = (ENTER,)
+
+
 class CloneApp(Step):
     """Start the application's process, in a user namespace of its own: {nested}.
 
@@ -627,18 +640,6 @@ class CloneApp(Step):
 
 
 # ---- app: what the application's own process does last -----------------------------------------
-
-class ChangeRoot(Step):
-    """Only chroot into the new root; the host's mounts stay in this mount namespace.
-
-    Why:    to show the difference: chroot changes where paths start, and nothing else. It comes
-            after the application's user namespace, which a process in a chroot may not make.
-    Errors: EPERM without CAP_SYS_CHROOT.
-    Source: chroot(2).
-    """
-
-    parts = (APP,)
-
 
 class NewSession(Step):
     """Start a new session, with the box's terminal: {terminal}.
@@ -842,8 +843,8 @@ KINDS: tuple[type[Step], ...] = (
     Await, SetIds, StopPropagation, MountStage, MountOverlay, UseRoot, MakeDir, MakeLink, MakeFile,
     CopyFile, AttachTree, MountTmpfs, MountProc, MountSysfs, BindDevice, MountDevpts, OpenTerminal,
     MaskPaths, HideBootId, ReadOnlyPaths, RemountReadOnly, BringUpLoopback, SetHostname, OffsetClocks,
-    UnshareCgroup, PivotRoot, CloneApp,
-    ChangeRoot, NewSession, UseStreams, SetRlimit, SetAffinity, SetOomScore, SetUmask, ChangeDir,
+    UnshareCgroup, PivotRoot, ChangeRoot, CloneApp,
+    NewSession, UseStreams, SetRlimit, SetAffinity, SetOomScore, SetUmask, ChangeDir,
     DropCapabilities, NoNewPrivileges, CloseFiles, DieWithParent, Exec,
     ReadCgroup, RemoveCgroup, Fail,
 )

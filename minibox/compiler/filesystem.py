@@ -190,11 +190,8 @@ def finish_root(draft: Draft) -> None:
 
 
 def enter_root(draft: Draft) -> None:
-    """By pivot_root for all processes of the box; by chroot for the application's own alone."""
+    """From here on paths begin at the new root."""
     how = draft.spec.root_by
-    if how == "pivot_root":
-        draft.enter.append(PivotRoot())
-    else:
-        draft.app.append(ChangeRoot())
+    draft.enter.append(PivotRoot() if how == "pivot_root" else ChangeRoot())
     draft.receipt("root", how, how, how, "" if how == "pivot_root" else
                   "the host's mounts stay in the box's mount namespace")
