@@ -11,6 +11,7 @@ from __future__ import annotations
 import os
 import subprocess
 import time
+from _thread import allocate_lock
 
 from minibox import cgroups
 from minibox.cgroups import Hierarchy, handed_down, may_parent, read, write
@@ -26,21 +27,23 @@ SCOPE_S = 5.0
 """How long systemd may take to move us; it takes some 10 ms."""
 
 
+_alone = allocate_lock()
+
+
 def claim() -> bool:
-    """Do what it takes to make cgroups for boxes; True if more can be used than before.
+    """Do what it takes to make cgroups for boxes; True if there are controllers to use then.
 
     Call it when a cap lacks its controller, then look again by `host.find()`. Under systemd this
     process itself moves, into a scope of its own: a box's cgroup must share a writable ancestor
     with its caller's.
     """
-    unified = _unified()
-    if unified is None:
-        return False
-    if systemd() and not _delegated(unified):
-        if not enter_scope():
-            return False
+    with _alone:                                            # one scope for all threads
         unified = _unified()
-    return unified is not None and hand_down(unified)
+        if unified and systemd() and not _delegated(unified) and enter_scope():
+            unified = _unified()
+        if unified:
+            hand_down(unified)
+        return bool(cgroups.controllers(cgroups.current(), os.getuid()))
 
 
 def _unified() -> Hierarchy | None:
@@ -96,17 +99,14 @@ def enter_scope() -> bool:
     return False
 
 
-def hand_down(unified: Hierarchy) -> bool:
+def hand_down(unified: Hierarchy) -> None:
     """Switch on, for the children of one cgroup of ours, all controllers that it has."""
     unit = _delegated(unified)
     places = [unit] if unit else [] if systemd() else [
         directory for directory in cgroups.upwards(unified) if may_parent(directory)]
     best = max(places, key=lambda place: len(cgroups.available(place)), default="")
-    if not best:
-        return False
-    before = handed_down(best)
-    switch_on_all(best, evacuate=best in (unit, unified.mount))
-    return len(handed_down(best)) > len(before)
+    if best:
+        switch_on_all(best, evacuate=best in (unit, unified.mount))
 
 
 def switch_on_all(directory: str, evacuate: bool) -> None:

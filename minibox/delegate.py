@@ -12,7 +12,7 @@ import os
 
 from minibox import claim, mends
 from minibox.cgroups import SUBTREE, Hierarchy, available, current, handed_down, read, write
-from minibox.errors import HostError
+from minibox.errors import HostError, SpecError
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -46,7 +46,7 @@ def delegate(uid: int, gid: int, pid: int | None) -> list[str]:
 
 
 def undo(uid: int) -> list[str]:
-    """Remove the subtree of *uid*; EBUSY becomes a HostError. What was removed, as sentences."""
+    """Remove the subtree of *uid*; HostError while it is in use. What was removed, as sentences."""
     done = []
     for one in _hierarchies():
         subtree = f"{one.mount}/{SUBTREE % uid}"
@@ -108,7 +108,10 @@ def _move_in(subtree: str, uid: int, gid: int, pid: int | None) -> str:
     if pid is None:
         return ("no process of that user is above this one: in the user's shell, run "
                 "`sudo minibox delegate USER --pid $$` as well")
-    write(f"{shell}/cgroup.procs", str(pid))
+    try:
+        write(f"{shell}/cgroup.procs", str(pid))
+    except ProcessLookupError:
+        raise SpecError("pid", pid, "there is no such process") from None
     return f"process {pid} moved there; what it starts from now on can run boxes with caps"
 
 

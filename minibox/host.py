@@ -21,7 +21,10 @@ if TYPE_CHECKING:
     from minibox.facts import Controller
     from minibox.mends import Row
 
-FORMAT = "minibox-host 1"
+FORMAT = "minibox-host 2"
+
+BEHIND = ("/etc/subuid", "/etc/subgid", "/usr/bin/newuidmap", "/usr/bin/newgidmap")
+"""Files that decide on ranges of ids: a change of one is a reason to look again."""
 
 SYSTEM_PATHS = (
     "/usr", "/bin", "/sbin", "/lib", "/lib32", "/lib64", "/libx32", "/nix/store", "/gnu/store",
@@ -103,12 +106,22 @@ def _status() -> dict[str, str]:
 
 def _key(status: dict[str, str], controllers: str) -> str:
     """What the probes' answers depend on, in one line."""
+    from minibox.engine import path
+
     system = os.uname()
     who = [status.get(name, "") for name in
            ("Uid", "Gid", "CapEff", "CapBnd", "NoNewPrivs", "Seccomp_filters")]
-    return " ".join([FORMAT, system.release, system.version, *who,
-                     cgroups.read("/proc/self/attr/current").strip("\0\n"),
+    changed = [_changed(name) for name in (*BEHIND, path())]
+    label = cgroups.read("/proc/self/attr/current").strip("\0\n")
+    return " ".join([FORMAT, system.release, system.version, *who, *changed, label,
                      controllers]).replace("\t", ",")
+
+
+def _changed(path: str) -> str:
+    try:
+        return str(os.stat(path).st_ctime_ns)
+    except OSError:
+        return "-"
 
 
 # ---- the memory of what was probed: lines of words with tabs between, whole or not at all --------

@@ -101,11 +101,8 @@ def free_range(granted: str) -> int:
     return max(ends)
 
 
-def explain(errors: Mapping[str, int], said: str) -> tuple[Row, ...]:
-    """Rows for Host.why, for what failed among *errors*; said: what newuidmap printed."""
-    failed = {name: error for name, error in errors.items() if error}
-    if "ranges" not in errors and os.getuid():
-        failed["ranges"] = 0
+def explain(failed: Mapping[str, int], said: str) -> tuple[Row, ...]:
+    """Rows for Host.why, for what failed with which errno; said: what newuidmap printed."""
     return tuple((name, *_explain(name, error, said)) for name, error in failed.items())
 
 

@@ -25,8 +25,12 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 NAMESPACES = ("user", "mnt", "pid", "net", "ipc", "uts", "cgroup", "time")
-PASSING = (errno.EAGAIN, errno.ENOMEM, errno.EMFILE, errno.ENFILE, errno.ENOSPC)
-"""Errors of a machine that is busy or full just now: what they deny is not remembered."""
+PASSING = {errno.EAGAIN, errno.ENOMEM, errno.EMFILE, errno.ENFILE, errno.ENOSPC}
+"""Errors of a machine that is busy or full just now."""
+
+FOR_GOOD = {"ranges", "lease", "idmap", "time", "sysfs", "landlock", "seccomp"}
+"""What a machine may lack and boxes run all the same. Anything else that fails will be mended, and
+must be seen to work at once, so its failure is not remembered."""
 
 LIMITS = {1: {"memory": "memory.limit_in_bytes", "pids": "pids.max", "cpu": "cpu.cfs_quota_us",
               "cpuset": "cpuset.cpus"},
@@ -79,17 +83,24 @@ def attempts(cgroup: str, ids: tuple[str, ...]) -> tuple[dict[str, int], str]:
 @contextlib.contextmanager
 def trial_cgroup(parent: str) -> Iterator[str]:
     """A cgroup for a moment, named and locked as a box's is, so that no sweep takes it away."""
-    path = f"{parent}/minibox-{os.urandom(8).hex()}"
-    os.mkdir(path)
+    path, fd = _locked_cgroup(parent)
     try:
-        fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
-        try:
-            fcntl.flock(fd, fcntl.LOCK_EX)
-            yield path
-        finally:
-            os.close(fd)
+        yield path
     finally:
         os.rmdir(path)
+        os.close(fd)
+
+
+def _locked_cgroup(parent: str) -> tuple[str, int]:
+    while True:
+        path = f"{parent}/minibox-{os.urandom(8).hex()}"
+        os.mkdir(path)
+        with contextlib.suppress(FileNotFoundError):        # swept before it was locked: once more
+            fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+            fcntl.flock(fd, fcntl.LOCK_EX)
+            if os.path.exists(path):
+                return path, fd
+            os.close(fd)
 
 
 def try_controller(one: Controller) -> set[str]:
@@ -118,7 +129,7 @@ def try_cgroups(controllers: tuple[Controller, ...]) -> tuple[set[str], dict[str
 
 
 def probe(key: str, controllers: tuple[Controller, ...]) -> tuple[Probed, bool]:
-    """What works here; and whether that will last, or may be for lack of room just now."""
+    """What works here; and whether that is to be remembered."""
     uid = os.getuid()
     uids, gids = (subordinate(read(path), user_names(uid))
                   for path in ("/etc/subuid", "/etc/subgid"))
@@ -130,12 +141,15 @@ def probe(key: str, controllers: tuple[Controller, ...]) -> tuple[Probed, bool]:
     unified = next((one.parent for one in controllers if one.version == 2), "")
     with trial_cgroup(unified) if unified else contextlib.nullcontext("-") as cgroup:
         errors, said = attempts(cgroup, ids)
+    if uid != 0:
+        errors.setdefault("ranges", errno.ENOENT)           # nothing to try it with
     works = {name for name, number in errors.items() if number == 0}
+    failed = refused | {name: number for name, number in errors.items() if number}
     ranged = "ranges" in works
-    errors |= refused
-    return Probed(
+    probed = Probed(
         key=key, namespaces=tuple(name for name in NAMESPACES if name in works),
         features=tuple(sorted(features | works - set(NAMESPACES))), refused=tuple(refused),
         uid_range=uids if ranged else None, gid_range=gids if ranged else None,
         uid_helper=helpers[0] if ranged else "", gid_helper=helpers[1] if ranged else "",
-        why=mends.explain(errors, said)), not set(errors.values()) & set(PASSING)
+        why=mends.explain(failed, said))
+    return probed, failed.keys() <= FOR_GOOD and not PASSING & set(failed.values())
