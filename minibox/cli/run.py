@@ -168,6 +168,6 @@ def teller(result: int) -> tuple[str, ...]:
 
     result: a descriptor to write it to as JSON, -1 for none.
     """
-    home = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
-    code = f"import sys; sys.path.insert(0, {home!r}); from minibox.cli.tell import main; main()"
-    return sys.executable, "-c", code, str(result)
+    code = f"import sys; sys.path[:] = {sys.path}; from minibox.cli.tell import main; main()"
+    # -P: nothing is loaded from the directory that this happens to run in.
+    return sys.executable, "-P", "-c", code, str(result)
