@@ -13,6 +13,8 @@
 
 enum mb_op { MB_OP_SIGNAL = 1, MB_OP_STOP, MB_OP_KILL, MB_OP_WINSIZE };     /* minibox/engine.py */
 
+#define KILL_NS UINT64_C(200000000)     /* how long init may take to end all others */
+
 extern char **environ;
 
 struct options {
@@ -42,16 +44,6 @@ static void kill_cgroup(const struct mb_box *box)
     }
 }
 
-static void kill_box(struct mb_engine *engine)
-{
-    if (engine->box.init_pidfd >= 0)
-        mb_pidfd_send_signal(engine->box.init_pidfd, SIGKILL);
-    if (engine->box.shares_pids)
-        kill_cgroup(&engine->box);
-}
-
-/* ---- signals ---- */
-
 static void tell_init(struct mb_engine *engine, uint32_t type, int32_t value)
 {
     struct mb_message message = { .type = type, .value = value };
@@ -59,6 +51,28 @@ static void tell_init(struct mb_engine *engine, uint32_t type, int32_t value)
     if (engine->box.link >= 0)
         mb_link_send(engine->box.link, &message, NULL, 0);
 }
+
+static void kill_at_once(struct mb_engine *engine)
+{
+    if (engine->box.init_pidfd >= 0)
+        mb_pidfd_send_signal(engine->box.init_pidfd, SIGKILL);
+    if (engine->box.shares_pids)
+        kill_cgroup(&engine->box);
+}
+
+/* init kills all others and waits for them, so that what they used is counted: of the processes that
+ * go down with a killed PID 1 the kernel adds up nothing. One that does not manage is killed itself. */
+static void kill_box(struct mb_engine *engine)
+{
+    if (!engine->started || !engine->box.has_init || engine->box.shares_pids)
+        kill_at_once(engine);
+    else if (!engine->kill_at) {
+        engine->kill_at = mb_now(&engine->box) + KILL_NS;
+        tell_init(engine, MB_KILL_ALL, 0);
+    }
+}
+
+/* ---- signals ---- */
 
 static void forward(struct mb_engine *engine, int signal)
 {
@@ -275,6 +289,10 @@ static void look_at_clock(struct mb_engine *engine)
         engine->stop_at = 0;
         kill_box(engine);
     }
+    if (engine->kill_at && now >= engine->kill_at) {
+        engine->kill_at = now + KILL_NS;
+        kill_at_once(engine);
+    }
     if (engine->tick_at && now >= engine->tick_at)
         tick(engine);
 }
@@ -282,7 +300,7 @@ static void look_at_clock(struct mb_engine *engine)
 /* How long nothing is to be done for, as ppoll wants it; NULL: until something happens. */
 static struct timespec *next_deadline(const struct mb_engine *engine, struct timespec *room)
 {
-    const uint64_t all[] = { engine->wall_at, engine->stop_at, engine->tick_at };
+    const uint64_t all[] = { engine->wall_at, engine->stop_at, engine->kill_at, engine->tick_at };
     uint64_t first = 0, now = mb_now(&engine->box);
 
     for (size_t n = 0; n < sizeof all / sizeof *all; n++)

@@ -22,7 +22,7 @@ struct mb_engine {
     uint64_t started_ns;                /* CLOCK_REALTIME */
     bool started;                       /* the app's process is there */
 
-    uint64_t wall_at, stop_at, tick_at; /* deadlines, in ns since the start; 0: none */
+    uint64_t wall_at, stop_at, kill_at, tick_at;    /* deadlines, in ns since the start; 0: none */
     int stopping;                       /* the signal by which it was told to stop; 0 */
     bool over_output, over_cputime, over_walltime, out_of_memory;
 

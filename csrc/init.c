@@ -100,14 +100,27 @@ static void listen_to_engine(const struct mb_box *box)
     case MB_CONTINUE_ALL:
         mb_kill(box->shares_pids ? -box->app_pid : -1, SIGCONT);
         break;
+    case MB_KILL_ALL:
+        mb_kill(-1, SIGKILL);           /* the app's end, like any end of it, ends us */
+        break;
     case MB_SAMPLE:
         sample(box);
         break;
     }
 }
 
-/* Reap all that is dead; when the app is among it, tell how it ended, and end. */
-static void reap(struct mb_box *box, uint64_t *reaped)
+/* The box is over: what is left of it goes, and is waited for, so that its usage is counted. */
+_Noreturn static void end(const struct mb_box *box, int how, uint64_t what, uint64_t reaped)
+{
+    if (!box->shares_pids && !mb_kill(-1, SIGKILL))
+        while (mb_wait4(-1, NULL, __WALL, NULL) > 0)
+            reaped++;
+    report_to_engine(box, MB_ENDED, how, what, reaped, 0);
+    mb_exit(0);
+}
+
+/* Reap all that is dead; if the app is among it, that is the end. */
+static void reap(const struct mb_box *box, uint64_t *reaped)
 {
     int status, how = 0;
     uint64_t what = 0;
@@ -121,10 +134,8 @@ static void reap(struct mb_box *box, uint64_t *reaped)
         how = signal ? (status & 0x80 ? CLD_DUMPED : CLD_KILLED) : CLD_EXITED;
         what = (uint64_t)(signal ? signal : status >> 8 & 0xff);
     }
-    if (how) {
-        report_to_engine(box, MB_ENDED, how, what, *reaped, 0);
-        mb_exit(0);
-    }
+    if (how)
+        end(box, how, what, *reaped);
 }
 
 _Noreturn static void look_after(struct mb_box *box)
