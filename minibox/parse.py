@@ -13,16 +13,17 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
 
-SIZE_UNITS = {"": 1, "b": 1, "k": 1 << 10, "kb": 1 << 10, "kib": 1 << 10, "m": 1 << 20, "mb": 1 << 20,
-              "mib": 1 << 20, "g": 1 << 30, "gb": 1 << 30, "gib": 1 << 30, "t": 1 << 40,
-              "tb": 1 << 40, "tib": 1 << 40}
+SIZE_UNITS = {"": 1, "b": 1,
+              "k": 1 << 10, "kb": 1 << 10, "kib": 1 << 10, "m": 1 << 20, "mb": 1 << 20,
+              "mib": 1 << 20, "g": 1 << 30, "gb": 1 << 30, "gib": 1 << 30,
+              "t": 1 << 40, "tb": 1 << 40, "tib": 1 << 40}
 """Binary all of them, as in Docker."""
 
 TIME_UNITS = {"ns": 1e-9, "us": 1e-6, "ms": 1e-3, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
 
-SIGNALS = ("HUP", "INT", "QUIT", "ILL", "TRAP", "ABRT", "BUS", "FPE", "KILL", "USR1", "SEGV", "USR2",
-           "PIPE", "ALRM", "TERM", "STKFLT", "CHLD", "CONT", "STOP", "TSTP", "TTIN", "TTOU", "URG",
-           "XCPU", "XFSZ", "VTALRM", "PROF", "WINCH", "IO", "PWR", "SYS")
+SIGNALS = ("HUP", "INT", "QUIT", "ILL", "TRAP", "ABRT", "BUS", "FPE", "KILL", "USR1", "SEGV",
+           "USR2", "PIPE", "ALRM", "TERM", "STKFLT", "CHLD", "CONT", "STOP", "TSTP", "TTIN", "TTOU",
+           "URG", "XCPU", "XFSZ", "VTALRM", "PROF", "WINCH", "IO", "PWR", "SYS")
 """Names of the signals from 1 on: signal(7)."""
 
 
@@ -49,7 +50,7 @@ def size(field: str, value: int | str) -> int:
     digits, unit = _split(value)
     number, factor = _decimal(digits), SIZE_UNITS.get(unit)
     if number is None or factor is None:
-        raise SpecError(field, value, "give a size such as 64M, 1.5G or 65536 (units b, k, m, g, t)")
+        raise SpecError(field, value, "give a size such as 64M, 1.5G or 65536 (units k, m, g, t)")
     return round(number * factor) if "." in digits else int(digits) * factor
 
 
@@ -126,7 +127,7 @@ def cpus(field: str, text: str) -> tuple[int, ...]:
 
 
 def user(field: str, text: str) -> User:
-    """UID[:GID], in numbers: names belong to one root file system's /etc/passwd, numbers to the kernel."""
+    """UID[:GID], in numbers: names mean what one root file system's /etc/passwd says."""
     uid, colon, gid = text.partition(":")
     for number in (uid, gid) if colon else (uid,):
         if not (number.isascii() and number.isdecimal() and len(number) < 20):
@@ -160,10 +161,11 @@ def _octal(field: str, text: str) -> int:
 
 
 def mount(field: str, text: str) -> Mount:
-    """type=bind,source=SRC,target=DST[,readonly] or type=tmpfs,target=DST[,tmpfs-size=N][,tmpfs-mode=N]."""
+    """type=bind,source=SRC,target=DST[,readonly], or
+    type=tmpfs,target=DST[,tmpfs-size=N][,tmpfs-mode=N][,tmpfs-inodes=N][,readonly]."""
     values: dict[str, Any] = {}
-    names = {"type": "type", "source": "source", "src": "source", "target": "target", "dst": "target",
-             "destination": "target", "readonly": "read_only", "ro": "read_only",
+    names = {"type": "type", "source": "source", "src": "source", "target": "target",
+             "dst": "target", "destination": "target", "readonly": "read_only", "ro": "read_only",
              "tmpfs-size": "size_bytes", "tmpfs-mode": "mode", "tmpfs-inodes": "inodes"}
     for key, value in _options(field, text):
         name = names.get(key)
@@ -189,15 +191,10 @@ def _mount(field: str, text: str, values: dict[str, Any]) -> Mount:
     of_tmpfs = {"size_bytes", "mode", "inodes"} & values.keys()
     if values["type"] == "bind" and of_tmpfs:
         raise SpecError(field, text, "tmpfs options are for type=tmpfs")
-    given = {name: values[name] for name in ("type", "source", "target", "read_only") if name in values}
-    numbers: dict[str, Any] = {}
-    if "size_bytes" in values:
-        numbers["size_bytes"] = size(field, str(values["size_bytes"]))
-    if "mode" in values:
-        numbers["mode"] = _octal(field, str(values["mode"]))
-    if "inodes" in values:
-        numbers["inodes"] = integer(field, str(values["inodes"]))
-    return Mount(**given, **numbers)
+    for name, read in (("size_bytes", size), ("mode", _octal), ("inodes", integer)):
+        if name in values:
+            values[name] = read(field, values[name])
+    return Mount(**values)
 
 
 def tmpfs(field: str, text: str) -> Mount:
@@ -272,7 +269,8 @@ def env(field: str, text: str, caller: dict[str, str] | None = None) -> tuple[st
     return None if known is None else (name, known)
 
 
-def env_file(field: str, text: str, caller: dict[str, str] | None = None) -> tuple[tuple[str, str], ...]:
+def env_file(field: str, text: str,
+             caller: dict[str, str] | None = None) -> tuple[tuple[str, str], ...]:
     """Lines as `env` takes them; empty ones and those that begin with # are passed over."""
     found = []
     for line in text.splitlines():

@@ -19,6 +19,9 @@ NAMESPACES = ("user", "mnt", "pid", "net", "ipc", "uts", "cgroup", "time")
 MAX_ID = 2**32 - 2
 """The largest user or group id: 2**32 - 1 means "no id" to the kernel."""
 
+MAX_COMMAND_BYTES = 6 << 20
+"""What the kernel takes of arguments and environment together, whatever the limit on the stack."""
+
 MAX_BYTES = 2**62
 MAX_SECONDS = 10**9
 
@@ -31,12 +34,21 @@ def _range(field: str, value: int | float | None, low: float, high: float, hint:
         raise SpecError(field, value, hint)
 
 
+def _size(text: str) -> int:
+    return len(text.encode("utf-8", "surrogateescape"))
+
+
+def _names(path: str) -> list[str]:
+    """The names that *path* goes through."""
+    return [name for name in path.split("/") if name not in ("", ".")]
+
+
 def _text(field: str, value: str, *, absolute: bool = False) -> None:
     if not value or "\0" in value:
         raise SpecError(field, value, "give a text that is not empty and has no NUL")
     if absolute and not value.startswith("/"):
         raise SpecError(field, value, "give an absolute path, one that begins with /")
-    if len(value.encode("utf-8", "surrogateescape")) > 4095:
+    if _size(value) > 4095:
         raise SpecError(field, value, "a path has at most 4095 bytes")
 
 
@@ -48,8 +60,9 @@ class Ulimit(Record):
     soft: int
     hard: int
 
-    NAMES: ClassVar[tuple[str, ...]] = ("cpu", "fsize", "data", "stack", "core", "rss", "nproc", "nofile", "memlock", "as",
-             "locks", "sigpending", "msgqueue", "nice", "rtprio", "rttime")
+    NAMES: ClassVar[tuple[str, ...]] = (
+        "cpu", "fsize", "data", "stack", "core", "rss", "nproc", "nofile", "memlock", "as",
+        "locks", "sigpending", "msgqueue", "nice", "rtprio", "rttime")
 
     def __post_init__(self) -> None:
         if self.name not in self.NAMES:
@@ -161,10 +174,13 @@ class Mount(Record):
         if self.type not in ("bind", "tmpfs"):
             raise SpecError("mount", self.type, "type is bind or tmpfs")
         _text("mount target", self.target, absolute=True)
-        if ".." in self.target.split("/"):
+        names = _names(self.target)
+        if ".." in names:
             raise SpecError("mount target", self.target, "give a path without ..")
-        if not self.target.strip("/"):
+        if not names:
             raise SpecError("mount target", self.target, "the root itself is given by --rootfs")
+        if names[0] == "proc" or names in (["dev"], ["dev", "pts"]):
+            raise SpecError("mount target", self.target, "the box's own is there: choose another")
         if self.type == "bind":
             _text("mount source", self.source, absolute=True)
         elif self.source:
@@ -238,10 +254,16 @@ class BoxSpec(Record):
             _range(field, value, -MAX_SECONDS, MAX_SECONDS, "give seconds, such as 86400")
         _range("stop-timeout", self.stop_timeout_s, 0, MAX_SECONDS, "give seconds, such as 10")
         _range("stop-signal", self.stop_signal, 1, 64, "give a signal's name or number")
-        targets = [mount.target.rstrip("/") for mount in self.mounts]
-        for target in targets:
-            if targets.count(target) > 1:
-                raise SpecError("mount target", target, "mount one thing on one place")
+        targets = [_names(mount.target) for mount in self.mounts]
+        for mount, names in zip(self.mounts, targets, strict=True):
+            if targets.count(names) > 1:
+                raise SpecError("mount target", mount.target, "mount one thing on one place")
+        if not self.init and "pid" in self.share:
+            raise SpecError("init", False, "without one nobody reaps the box's processes among the "
+                            "host's: leave --no-init or --pid host out")
+        if not self.init and (self.boottime_offset_s, self.monotonic_offset_s) != (None, None):
+            raise SpecError("init", False, "only what an init starts gets other clocks: leave "
+                            "--no-init or --time-offset out")
 
     def _check_program(self) -> None:
         if not self.argv or not self.argv[0]:
@@ -249,16 +271,21 @@ class BoxSpec(Record):
         for argument in self.argv:
             if "\0" in argument:
                 raise SpecError("command", argument, "an argument cannot have a NUL in it")
-            if len(argument) >= 128 << 10:
+            if _size(argument) >= 128 << 10:
                 raise SpecError("command", argument, "the kernel takes at most 131071 bytes in one "
                                 "argument (MAX_ARG_STRLEN); pass it by a file or by stdin")
         for name, value in self.environment:
             if not name or "=" in name or "\0" in name + value:
-                raise SpecError("env", f"{name}={value}", "a name is not empty and has neither = nor "
-                                "NUL, a value has no NUL")
+                raise SpecError("env", f"{name}={value}", "a name is not empty and has neither = "
+                                "nor NUL, a value has no NUL")
+        total = sum(map(_size, self.argv)) + sum(_size(n + v) for n, v in self.environment)
+        if total > MAX_COMMAND_BYTES:
+            raise SpecError("command", f"{total} bytes", "the kernel takes at most 6 MiB of "
+                            "arguments and environment; pass them by a file or by stdin")
         _text("workdir", self.workdir, absolute=True)
-        if not 0 < len(self.hostname) <= 64 or "\0" in self.hostname:
-            raise SpecError("hostname", self.hostname, "give 1 to 64 characters")
+        plain = self.hostname.isascii() and self.hostname.isprintable() and " " not in self.hostname
+        if not plain or not 0 < len(self.hostname) <= 64:
+            raise SpecError("hostname", self.hostname, "give 1 to 64 letters, digits and dashes")
 
     def _check_root(self) -> None:
         if self.rootfs != HOST_VIEW:

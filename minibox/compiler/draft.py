@@ -7,7 +7,7 @@ from minibox.compiler.ids import Ids
 from minibox.errors import HostError, SpecError
 from minibox.facts import Host
 from minibox.notes import dumps
-from minibox.plan import Plan
+from minibox.plan import MAX_STEPS, Plan
 from minibox.spec import BoxSpec
 from minibox.steps import MAX_TREES, OpenTree, Step
 
@@ -70,5 +70,8 @@ class Draft:
         self.receipt(cap, asked, None, instead, reason)
 
     def plan(self) -> Plan:
-        return Plan(prepare=tuple(self.prepare), enter=tuple(self.enter), app=tuple(self.app),
+        made = Plan(prepare=tuple(self.prepare), enter=tuple(self.enter), app=tuple(self.app),
                     finish=tuple(self.finish), notes=dumps({"receipts": self.receipts}))
+        if len(made) > MAX_STEPS:
+            raise SpecError("mounts", len(self.spec.mounts), "these are too many for one box")
+        return made
