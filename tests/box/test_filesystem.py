@@ -119,9 +119,12 @@ def test_the_devices_are_the_minimal_ones(boxed):
 
 
 def test_proc_is_masked(boxed):
-    done = boxed("--", "/bin/sh", "-c", "wc -c </proc/kcore; wc -c </proc/keys; ls -A /proc/acpi; "
+    files = [path for path in ("/proc/kcore", "/proc/keys", "/proc/kallsyms", "/proc/interrupts")
+             if os.path.exists(path)]
+    assert files, "this kernel has none of them"
+    done = boxed("--", "/bin/sh", "-c", f"cat {' '.join(files)} | wc -c; "
                  "echo 1 >/proc/sys/kernel/core_pattern")
-    assert done.out.split() == ["0", "0"] and done.status != 0, done
+    assert done.out == "0\n" and done.status != 0, done
 
 
 def test_the_working_directory_is_the_one_asked_for(boxed):
