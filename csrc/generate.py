@@ -52,7 +52,7 @@ def bounds(kind, field, of):
 def header():
     yield "/* Made by generate.py from minibox/steps.py. */"
     yield "#pragma once"
-    yield f"#define MB_VERSION {plan.VERSION}u"
+    yield f"#define MB_FORMAT {plan.FORMAT}u"
     yield f"#define MB_MAX_STEPS {plan.MAX_STEPS}u"
     yield f"#define MB_MAX_SIZE {plan.MAX_SIZE}u"
     yield f"#define MB_MAX_TREES {steps.MAX_TREES}"

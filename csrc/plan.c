@@ -114,7 +114,7 @@ static const char *check_header(const struct mb_plan_header *head, size_t size)
         return "it does not lie on an 8-byte boundary";
     if (memcmp(head->magic, "minibox", sizeof head->magic))
         return "it does not begin as a plan does";
-    if (head->version != MB_VERSION)
+    if (head->format != MB_FORMAT)
         return "it was made for another version of minibox";
     if (size > MB_MAX_SIZE)
         return "it is too large";

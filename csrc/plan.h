@@ -11,7 +11,7 @@ struct mb_step { uint16_t kind, size; uint32_t zero; };
 
 struct mb_plan_header {
     char magic[8];                      /* "minibox\0" */
-    uint32_t version, size;
+    uint32_t format, size;
     uint32_t count[MB_PART_COUNT];
     uint32_t steps_off, steps_size, data_off, data_size, notes_off, notes_size;
 };

@@ -1,8 +1,8 @@
-"""A plan: ordered steps in four parts, with a text form for people and a binary form for the engine.
+"""A plan: ordered steps in four parts; a text form for people, a binary form for the engine.
 
 The binary form is one block without pointers, all integers little-endian:
 
-    header   magic, version, size, the number of steps of each part, and three (offset, size) pairs
+    header   magic, format, size, the number of steps of each part, and three (offset, size) pairs
     steps    one record after the other: u16 kind, u16 size, u32 0, then 8 bytes for each field
     data     NUL-terminated strings and lists, which fields name by (u32 offset, u32 length)
     notes    JSON for readers of the report (receipts and so on); the engine does not look at it
@@ -15,6 +15,7 @@ of such 8-byte values, on an 8-byte boundary.  Offsets count from the start of t
 from __future__ import annotations
 
 import struct
+from binascii import crc32
 
 from minibox import steps
 from minibox.errors import EngineError
@@ -27,6 +28,10 @@ if TYPE_CHECKING:
 
 MAGIC = b"minibox\0"
 VERSION = 1
+FORMAT = crc32(" ".join([word for kind in KINDS for word in
+                         (kind.__name__, *kind.__fields__, *kind.__fields__.values())]).encode())
+"""Another number for any other kinds of step, so that no engine takes a plan for what it is not."""
+
 MAX_STEPS = 1024
 MAX_SIZE = 16 << 20
 HEADER = struct.Struct("<8s II 4I II II II")
@@ -36,7 +41,7 @@ _NUMBER = {kind: number for number, kind in enumerate(KINDS, 1)}
 
 
 class Plan(Record):
-    """What will be done, in order. `notes` is JSON text that goes along for whoever reads the report."""
+    """What will be done, in order. `notes` is JSON text for whoever reads the report."""
 
     prepare: tuple[Step, ...]
     enter: tuple[Step, ...]
@@ -111,7 +116,7 @@ def encode(plan: Plan) -> bytes:
     notes = plan.notes.encode()
     notes_at = HEADER.size + len(records) + len(data.block)
     size = notes_at + len(notes)
-    head = HEADER.pack(MAGIC, VERSION, size, *(len(getattr(plan, part)) for part in PARTS),
+    head = HEADER.pack(MAGIC, FORMAT, size, *(len(getattr(plan, part)) for part in PARTS),
                        HEADER.size, len(records), data.start, len(data.block), notes_at, len(notes))
     return head + bytes(records) + bytes(data.block) + notes
 
@@ -125,9 +130,9 @@ def decode(block: bytes) -> Plan:
 
 
 def _decode(block: bytes) -> Plan:
-    magic, version, size, *rest = HEADER.unpack_from(block)
-    if magic != MAGIC or version != VERSION or size != len(block):
-        raise ValueError(f"magic {magic!r}, version {version}, size {size} of {len(block)}")
+    magic, form, size, *rest = HEADER.unpack_from(block)
+    if magic != MAGIC or form != FORMAT or size != len(block):
+        raise ValueError(f"magic {magic!r}, format {form:#x}, size {size} of {len(block)}")
     counts, (at, _steps_size, _data, _data_size, notes_at, notes_size) = rest[:4], rest[4:]
 
     def value(kind: str, raw: int) -> object:
@@ -138,7 +143,8 @@ def _decode(block: bytes) -> Plan:
             return block[where:where + length].decode("utf-8", "surrogateescape")
         if kind.startswith("tuple"):
             item = kind[len("tuple["):].split(",")[0]
-            return tuple(value(item, each) for each in struct.unpack_from(f"<{length}Q", block, where))
+            raws = struct.unpack_from(f"<{length}Q", block, where)
+            return tuple(value(item, each) for each in raws)
         return bool(raw) if kind == "bool" else raw - (1 << 64) * (raw >> 63)
 
     parts: list[tuple[Step, ...]] = []
