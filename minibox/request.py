@@ -112,21 +112,22 @@ def box_spec(argv: Iterable[str], *, limits: spec.Limits | None = None,
 def plan_for(asked: BoxSpec, known: Host | None = None) -> Plan:
     """The plan of a box on this machine, or on the one that is *known*.
 
-    A cap that lacks its controller may get it: from systemd, or by making room in a container.
+    A cap that lacks its controller may get it: from systemd, or by making room in a container;
+    only then is the best effort less.
 
     Errors: HostError, SpecError.
     """
     from minibox import host
     from minibox.compiler import compile
+    from minibox.record import replace
 
+    found = known or host.find()
     try:
-        return compile(asked, known or host.find())
+        return compile(replace(asked, best_effort=False) if asked.best_effort else asked, found)
     except HostError:
         from minibox.claim import claim
 
-        if not claim():
-            raise
-        return compile(asked, host.find())
+        return compile(asked, host.find() if claim() else found)
 
 
 def _read(read: Callable[[str, Any], T], field: str, value: Any) -> T | None:
