@@ -25,7 +25,7 @@ PREPARE, ENTER, APP, FINISH = PARTS = ("prepare", "enter", "app", "finish")
 engine after the last process is dead."""
 
 GATE_IDS, GATE_CGROUP = 1, 2
-"""What init waits for: its ids (and the mount trees opened for it), and its place in the cgroups."""
+"""What init waits for: its ids (and mount trees opened for it), and its place in the cgroups."""
 
 MAX_TREES, MAX_CGROUPS = 64, 8
 """Registers for detached mount trees (limits the volumes of one box) and for cgroups."""
@@ -44,7 +44,7 @@ class Step(Record):
 # ---- prepare: the engine, on the host, with the caller's own privileges ------------------------
 
 class Watch(Step):
-    """Watch the box from outside: {walltime_ns} ns of wall time, {cputime_ns} ns of CPU time, {output_bytes} bytes of output, {rss_bytes} bytes resident.
+    """End the box at {walltime_ns} ns, {cputime_ns} CPU ns, {output_bytes} B out, {rss_bytes} B RSS.
 
     Why:    what no kernel limit caps for a whole box, the engine measures and ends.
     Units:  ns and bytes; 0 is no limit. Wall time counts from the application's exec.
@@ -416,7 +416,7 @@ class AttachTree(Step):
 
 
 class MountTmpfs(Step):
-    """Mount a tmpfs of at most {size_bytes} bytes and {inodes} inodes on {target} (mode {mode}, {options}).
+    """Mount a tmpfs of {size_bytes} bytes, {inodes} inodes on {target} (mode {mode}, {options}).
 
     Why:    a private place to write, that ends with the box and cannot fill the host.
     Units:  bytes; mode an int such as 0o1777; ids as the box sees them.
@@ -602,7 +602,7 @@ class PivotRoot(Step):
     """Make the new root the root of this mount namespace, and unmount the old one.
 
     Why:    after this no path leads to the host's files, for any privilege.
-    Errors: EINVAL: the host's root is its initial ramfs, which cannot be moved (use --root-by chroot).
+    Errors: EINVAL: the host's root is its initial ramfs, which cannot be moved (--root-by chroot).
     Source: pivot_root(2).
     """
 
@@ -842,8 +842,8 @@ KINDS: tuple[type[Step], ...] = (
     CloneInit, MapIds, MapIdsWithHelpers, OpenTree, EnterCgroup, Release,
     Await, SetIds, StopPropagation, MountStage, MountOverlay, UseRoot, MakeDir, MakeLink, MakeFile,
     CopyFile, AttachTree, MountTmpfs, MountProc, MountSysfs, BindDevice, MountDevpts, OpenTerminal,
-    MaskPaths, HideBootId, ReadOnlyPaths, RemountReadOnly, BringUpLoopback, SetHostname, OffsetClocks,
-    UnshareCgroup, PivotRoot, ChangeRoot, CloneApp,
+    MaskPaths, HideBootId, ReadOnlyPaths, RemountReadOnly, BringUpLoopback, SetHostname,
+    OffsetClocks, UnshareCgroup, PivotRoot, ChangeRoot, CloneApp,
     NewSession, UseStreams, SetRlimit, SetAffinity, SetOomScore, SetUmask, ChangeDir,
     DropCapabilities, NoNewPrivileges, CloseFiles, DieWithParent, Exec,
     ReadCgroup, RemoveCgroup, Fail,
@@ -854,8 +854,8 @@ RANGES = {
     "tree": (0, MAX_TREES - 1), "cgroup": (0, MAX_CGROUPS - 1), "gate": (GATE_IDS, GATE_CGROUP),
     "figure": (0, len(FIGURES) - 1), "scale": (1, 10**9), "first": (1, 2**32 - 2),
     "size": (1, 2**31), "count": (1, 2**16), "uid": (0, 2**32 - 2), "gid": (0, 2**32 - 2),
-    "groups": (0, 2**32 - 2), "cpus": (0, 8191), "uids": (0, 2**32 - 1), "gids": (0, 2**32 - 1), "mode": (0, 0o7777),
-    "mask": (0, 0o777), "signal": (1, 64), "errno": (1, 4095), "resource": (0, 15),
+    "groups": (0, 2**32 - 2), "uids": (0, 2**32 - 1), "gids": (0, 2**32 - 1), "cpus": (0, 8191),
+    "mode": (0, 0o7777), "mask": (0, 0o777), "signal": (1, 64), "errno": (1, 4095), "resource": (0, 15),
     "soft": (-1, 2**62), "hard": (-1, 2**62), "adjustment": (-1000, 1000),
     "major": (0, 2**12 - 1), "minor": (0, 2**20 - 1), "size_bytes": (0, 2**62),
     "inodes": (0, 2**31), "walltime_ns": (0, 2**62), "cputime_ns": (0, 2**62),
@@ -877,7 +877,7 @@ CALLS = (
     "vfork", "landlock_create_ruleset", "landlock_add_rule", "landlock_restrict_self", "seccomp",
     "keyctl", "readlinkat", "faccessat2", "sched_setaffinity",
 )
-"""System calls that a step may report as the one that failed; the place is the number in the report."""
+"""System calls that a step may report as the one that failed, by their places here."""
 
 
 def name_of(kind: type[Step]) -> str:
