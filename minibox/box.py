@@ -45,8 +45,9 @@ def run(argv: Iterable[Argument], *, input: bytes | str | None = None,
     """Run *argv* in a box of its own and wait for it.
 
     input, capture_output, check, stdin, stdout, stderr, text, encoding, errors: as subprocess.run
-    has them, but stdin is empty unless given, and what is no text is replaced.  All others: see
-    `minibox.request.box_spec`.
+    has them, but stdin is empty unless given, and what is no text is replaced.  What is captured
+    is held in memory: cap it by Limits(output=...) where the program is not to be trusted.  All
+    others: see `minibox.request.box_spec`.
 
     Errors: SpecError, HostError: refused before anything ran; StepError: the box could not be set
     up, or the program not be executed (ExecError); BoxFailed: with check, it did not exit with 0.
@@ -248,9 +249,12 @@ class Process:
         """Send it SIGTERM."""
         self._ask(engine.SIGNAL, _SIGTERM)
 
-    def stop(self, timeout: float = 10.0) -> None:
-        """Ask it to end by the box's stop signal; *timeout* seconds later it is killed."""
-        self._ask(engine.STOP, int(timeout * 1000))
+    def stop(self, timeout: float | None = None) -> None:
+        """Ask it to end by the box's stop signal; *timeout* seconds later it is killed.
+
+        None: the box's own stop_timeout.
+        """
+        self._ask(engine.STOP, -1 if timeout is None else int(timeout * 1000))
 
     def kill(self) -> None:
         """Kill everything in the box."""
