@@ -44,7 +44,7 @@ class Step(Record):
 # ---- prepare: the engine, on the host, with the caller's own privileges ------------------------
 
 class Watch(Step):
-    """End the box at {walltime_ns} ns, {cputime_ns} CPU ns, {output_bytes} B out, {rss_bytes} B RSS.
+    """Watch: {walltime_ns} ns, {cputime_ns} CPU ns, {output_bytes} B output, {rss_bytes} B resident.
 
     Why:    what no kernel limit caps for a whole box, the engine measures and ends.
     Units:  ns and bytes; 0 is no limit. Wall time counts from the application's exec.
@@ -855,8 +855,8 @@ RANGES = {
     "figure": (0, len(FIGURES) - 1), "scale": (1, 10**9), "first": (1, 2**32 - 2),
     "size": (1, 2**31), "count": (1, 2**16), "uid": (0, 2**32 - 2), "gid": (0, 2**32 - 2),
     "groups": (0, 2**32 - 2), "uids": (0, 2**32 - 1), "gids": (0, 2**32 - 1), "cpus": (0, 8191),
-    "mode": (0, 0o7777), "mask": (0, 0o777), "signal": (1, 64), "errno": (1, 4095), "resource": (0, 15),
-    "soft": (-1, 2**62), "hard": (-1, 2**62), "adjustment": (-1000, 1000),
+    "mode": (0, 0o7777), "mask": (0, 0o777), "signal": (1, 64), "errno": (1, 4095),
+    "resource": (0, 15), "soft": (-1, 2**62), "hard": (-1, 2**62), "adjustment": (-1000, 1000),
     "major": (0, 2**12 - 1), "minor": (0, 2**20 - 1), "size_bytes": (0, 2**62),
     "inodes": (0, 2**31), "walltime_ns": (0, 2**62), "cputime_ns": (0, 2**62),
     "timeout_ns": (0, 2**62), "output_bytes": (0, 2**62), "rss_bytes": (0, 2**62),
