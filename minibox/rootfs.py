@@ -184,19 +184,19 @@ def _run(found: Recipe, root: str, progress: Progress) -> None:
     import tempfile
 
     with tempfile.TemporaryFile("w+", errors="replace") as words:
-        process = subprocess.Popen([found.directory + "/build", root], stdin=subprocess.DEVNULL,
-                                   stdout=subprocess.PIPE, stderr=words, text=True, errors="replace",
-                                   start_new_session=True)
-        try:
+        with subprocess.Popen([found.directory + "/build", root], stdin=subprocess.DEVNULL,
+                              stdout=subprocess.PIPE, stderr=words, text=True, errors="replace",
+                              start_new_session=True) as process:
             assert process.stdout
-            for line in process.stdout:
-                percent, _, what = line.strip().partition(" ")
-                if percent.isdecimal():
-                    progress(min(int(percent), 100), what)
-            status = process.wait()
-        except BaseException:
-            _end(process)
-            raise
+            try:
+                for line in process.stdout:
+                    percent, _, what = line.strip().partition(" ")
+                    if percent.isdecimal():
+                        progress(min(int(percent), 100), what)
+            except BaseException:
+                _end(process)
+                raise
+        status = process.returncode
         if status:
             words.seek(0)
             last = [line.strip() for line in words if line.strip()][-3:]
