@@ -44,7 +44,7 @@ class Step(Record):
 # ---- prepare: the engine, on the host, with the caller's own privileges ------------------------
 
 class Watch(Step):
-    """Watch: {walltime_ns} ns, {cputime_ns} CPU ns, {output_bytes} B output, {rss_bytes} B resident.
+    """Watch {walltime_ns} ns, {cputime_ns} CPU ns, {output_bytes} B output, {rss_bytes} B resident.
 
     Why:    what no kernel limit caps for a whole box, the engine measures and ends.
     Units:  ns and bytes; 0 is no limit. Wall time counts from the application's exec.
