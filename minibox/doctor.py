@@ -13,7 +13,7 @@ from minibox.record import Record, as_dict
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
     from typing import Any
 
     from minibox.facts import Host
@@ -46,6 +46,10 @@ CAPS = (("memory", "memory", "-m, --memory"), ("cpu", "cpus", "--cpus"),
 WITHOUT_CGROUP = {"cpuset": "by sched_setaffinity, as there is no cgroup for it",
                   "pids": "by RLIMIT_NPROC, which counts per user namespace"}
 """Caps that hold all the same, and how."""
+
+
+SAMPLE: dict[str, Any] = {"memory": "64M", "cpus": 0.5, "pids": 50}
+"""Caps for the box that doctor runs."""
 
 
 class Check(Record):
@@ -85,7 +89,7 @@ def examine(refresh: bool = True) -> Findings:
         if claim():
             found = host.find()
     checks = [*_mechanisms(found), _ids(found), *_caps(found)]
-    box = _box()
+    box = _box([one.name for one in checks if one.kind == CAP and one.works])
     return Findings(host=found, checks=(*checks, box), runs=box.works)
 
 
@@ -135,14 +139,17 @@ def _caps(found: Host) -> Iterator[Check]:
                 detail="--timeout, --cpu-time, --output-limit: the engine itself measures")
 
 
-def _box() -> Check:
-    """The proof: run one."""
+def _box(caps: Sequence[str]) -> Check:
+    """The proof: run one, under all *caps* that are said to hold."""
     from minibox import box
-    from minibox.spec import Limits
+    from minibox.request import Limits
 
+    asked = {name: value if name in caps else None for name, value in SAMPLE.items()}
     try:
-        result = box.run(["true"], limits=Limits(walltime_s=10))
+        result = box.run(["true"], limits=Limits(walltime=10, **asked))
     except MiniboxError as error:
-        return Check(kind=NEEDED, name="a box", works=False, detail=str(error))
+        return Check(kind=NEEDED, name="a box", works=False, detail=str(error),
+                     mend="mend what is named above; if nothing is, report this")
+    setup, wall = result.usage.setup_s or 0, result.usage.wall_s or 0
     return Check(kind=NEEDED, name="a box", works=result.exit_status == 0,
-                 detail=f"ran `true`: {result}")
+                 detail=f"`true`, under these caps: {result}, {1000 * (setup + wall):.1f} ms")
