@@ -144,7 +144,8 @@ def _box(caps: Sequence[str]) -> Check:
     from minibox import box
     from minibox.request import Limits
 
-    asked = {name: value if name in caps else None for name, value in SAMPLE.items()}
+    asked: dict[str, Any] = {name: value if name in caps else None
+                             for name, value in SAMPLE.items()}
     try:
         result = box.run(["true"], limits=Limits(walltime=10, **asked))
     except MiniboxError as error:
