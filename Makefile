@@ -68,5 +68,5 @@ venv: .venv/built .venv/test-requirements
 
 .venv/built: .venv/requirements setup.py $(wildcard csrc/*.[ch] csrc/*.py) \
     minibox/steps.py minibox/plan.py minibox/record.py minibox/report.py
-	$(RUN) setup.py --quiet build_ext --force --inplace
+	$(RUN) setup.py --quiet build_ext --inplace
 	@touch $@
