@@ -17,6 +17,8 @@ _OUTER = ("an outer container or a security module forbids it: run `minibox doct
           "which and what to change")
 _NO_ROOM = ("the root file system is read-only and lacks {target}: make it there, or leave "
             "--read-only out")
+_FOREIGN = ("the root file system is another user's, so {target} cannot be made in it: make it "
+            "there, or use a copy of your own")
 _DEEP = "the kernel's limit on mounts is reached (/proc/sys/fs/mount-max), not the disk's"
 _OURS = "this is a bug of minibox: please report it with the output of `minibox plan`"
 
@@ -88,6 +90,9 @@ HINTS: dict[tuple[str, str], str] = {
         "uidmap, a line in /etc/subuid)",
     ("mount-stage", "EPERM"): _OUTER,
     ("mount-stage", "ENOSPC"): _DEEP,
+    ("mount-overlay", "EACCES"):
+        "what --keep names is not this user's to write: it is another user's, or was kept for a "
+        "box with other ids",
     ("mount-overlay", "EPERM"):
         "overlays without root need Linux 5.11: use --read-only, or --rw on a copy of the root "
         "file system",
@@ -122,6 +127,7 @@ HINTS: dict[tuple[str, str], str] = {
         "{target} is a file",
     ("attach-tree", "EISDIR"): "the source is a file and {target} is a directory",
     ("attach-tree", "EROFS"): _NO_ROOM,
+    ("attach-tree", "EACCES"): _FOREIGN,
     ("attach-tree", "ELOOP"):
         "the root file system has a link at {target}, and links are not followed there",
     ("attach-tree", "EXDEV"):
@@ -133,6 +139,7 @@ HINTS: dict[tuple[str, str], str] = {
     ("mount-tmpfs", "ENOENT"): "the read-only root file system lacks {target}: make it there",
     ("mount-tmpfs", "ENOTDIR"): "{target} of the root file system is not a directory",
     ("mount-tmpfs", "EROFS"): _NO_ROOM,
+    ("mount-tmpfs", "EACCES"): _FOREIGN,
     ("mount-tmpfs", "ELOOP"):
         "the root file system has a link at {target}, and links are not followed there",
     ("mount-proc", "EPERM"):
@@ -164,7 +171,8 @@ HINTS: dict[tuple[str, str], str] = {
     ("change-dir", "ENOENT"): "there is no {path} in the box: make it, or choose another --workdir",
     ("change-dir", "ENOTDIR"): "{path} is not a directory in the box",
     ("change-dir", "EACCES"): "the box's user may not enter {path}",
-    ("change-dir", "ELOOP"): "the symbolic links of {path} go round in circles",
+    ("change-dir", "ELOOP"):
+        "the symbolic links of {path} go round in circles, or lead out of the box through /proc",
     ("use-streams", "EBADF"): _OURS,
     ("drop-capabilities", "EPERM"): _OURS,
 }

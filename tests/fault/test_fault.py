@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 import errno
-import os
-import subprocess
 
 import pytest
+from plans import run
 
 from minibox import report
 from minibox.compiler import compile
-from minibox.engine import path as engine_path
 from minibox.host import find
-from minibox.plan import Plan, encode
+from minibox.plan import Plan
 from minibox.record import replace
 from minibox.spec import BoxSpec, Limits
 from minibox.steps import PARTS, Fail, ReadCgroup, RemoveCgroup, SweepCgroups
@@ -39,24 +37,6 @@ def with_failure(plan: Plan, index: int) -> Plan:
         parts[part] = tuple(steps)
         first += len(steps)
     return replace(plan, **parts)
-
-
-def run(plan: Plan) -> report.Report:
-    """The engine's report of this plan."""
-    block, (read, write) = encode(plan), os.pipe()
-    plan_fd = os.memfd_create("plan")
-    try:
-        os.write(plan_fd, block)
-        done = subprocess.run([engine_path(), "--plan", str(plan_fd), "--report", str(write)],
-                              pass_fds=(plan_fd, write), stdin=subprocess.DEVNULL,
-                              capture_output=True, timeout=60)
-    finally:
-        os.close(write)
-        os.close(plan_fd)
-    with open(read, "rb") as file:
-        found = report.decode(file.read())
-    assert found.exit_status == done.returncode, done
-    return found
 
 
 def test_every_step_may_fail_and_the_report_names_it():
