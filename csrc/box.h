@@ -63,6 +63,9 @@ void mb_detail(struct mb_box *box, const char *text, const char *more);
 /* After a failed exec of *path* with *err*: look at the file, set the board's cause and detail. */
 void mb_diagnose_exec(struct mb_box *box, const char *path, int err);
 
+/* supervise.c: kill all that a cgroup of the box holds, but for this process. */
+void mb_kill_cgroups(const struct mb_box *box);
+
 /* init.c: what PID 1 does after CloneInit, in the child; never returns. */
 _Noreturn void mb_init(struct mb_box *box);
 /* init.c: what the app's process does after CloneApp, in the child; never returns. */

@@ -1,19 +1,9 @@
 /* minibox-engine: walks a plan, supervises the box, reports. One for each box; no policy. */
 #include <asm/ioctls.h>
-#include <linux/wait.h>
-#include <poll.h>
-#include <signal.h>
-#include <string.h>
 #include <sys/mman.h>
 #include "engine.h"
-#include "files.h"
-#include "link.h"
 #include "probe.h"
 #include "text.h"
-
-enum mb_op { MB_OP_SIGNAL = 1, MB_OP_STOP, MB_OP_KILL, MB_OP_WINSIZE };     /* minibox/engine.py */
-
-#define KILL_NS UINT64_C(200000000)     /* how long init may take to end all others */
 
 extern char **environ;
 
@@ -24,384 +14,12 @@ struct options {
     bool always;
 };
 
-/* ---- ending the box ---- */
-
-/* Without a PID namespace nothing but the cgroup knows all processes of the box. */
-static void kill_cgroup(const struct mb_box *box)
-{
-    static char pids[65536];
-
-    for (int n = 0; n < MB_MAX_CGROUPS; n++) {
-        if (box->cgroups[n] < 0 || !mb_write_file(box->cgroups[n], "cgroup.kill", "1", 1))
-            continue;
-        while (mb_read_file(box->cgroups[n], "cgroup.procs", pids, sizeof pids) > 0)
-            for (char *at = pids; *at; at += strcspn(at, "\n"), at += *at == '\n') {
-                pid_t pid = 0;
-                for (const char *digit = at; *digit >= '0' && *digit <= '9'; digit++)
-                    pid = pid * 10 + *digit - '0';
-                mb_kill(pid, SIGKILL);
-            }
-    }
-}
-
-static void tell_init(struct mb_engine *engine, uint32_t type, int32_t value)
-{
-    struct mb_message message = { .type = type, .value = value };
-
-    if (engine->box.link >= 0)
-        mb_link_send(engine->box.link, &message, NULL, 0);
-}
-
-static void kill_at_once(struct mb_engine *engine)
-{
-    if (engine->box.init_pidfd >= 0)
-        mb_pidfd_send_signal(engine->box.init_pidfd, SIGKILL);
-    if (engine->box.shares_pids)
-        kill_cgroup(&engine->box);
-}
-
-/* init kills all others and waits for them, so that what they used is counted: of the processes that
- * go down with a killed PID 1 the kernel adds up nothing. One that does not manage is killed itself. */
-static void kill_box(struct mb_engine *engine)
-{
-    if (!engine->started || !engine->box.has_init || engine->box.shares_pids)
-        kill_at_once(engine);
-    else if (!engine->kill_at) {
-        engine->kill_at = mb_now(&engine->box) + KILL_NS;
-        tell_init(engine, MB_KILL_ALL, 0);
-    }
-}
-
-/* ---- signals ---- */
-
-static void forward(struct mb_engine *engine, int signal)
-{
-    if (!engine->started)
-        engine->held |= MB_SIGNAL_BIT(signal);
-    else if (engine->box.has_init)
-        tell_init(engine, MB_SEND_SIGNAL, signal);
-    else
-        mb_pidfd_send_signal(engine->box.init_pidfd, signal);
-}
-
-/* Ask the app to end; it is killed when it has not by then. */
-static void stop(struct mb_engine *engine, uint64_t timeout_ns)
-{
-    if (engine->stopping)
-        return;
-    engine->stopping = engine->box.watch.stop_signal ? engine->box.watch.stop_signal : SIGTERM;
-    engine->stop_at = mb_now(&engine->box) + timeout_ns;
-    forward(engine, engine->stopping);
-}
-
-static void kill_on_request(struct mb_engine *engine)
-{
-    if (!engine->stopping)
-        engine->stopping = SIGKILL;
-    kill_box(engine);
-}
-
-/* Ctrl-Z: the box stops, then the engine itself, until the shell continues it. */
-static void suspend(struct mb_engine *engine)
-{
-    tell_init(engine, MB_STOP_ALL, 0);
-    if (!engine->box.has_init)
-        mb_pidfd_send_signal(engine->box.init_pidfd, SIGSTOP);
-    mb_terminal_restore(engine);
-    mb_kill(mb_getpid(), SIGSTOP);
-    if (engine->box.terminal_master >= 0)
-        mb_terminal_raw(engine);
-    tell_init(engine, MB_CONTINUE_ALL, 0);
-    if (!engine->box.has_init)
-        mb_pidfd_send_signal(engine->box.init_pidfd, SIGCONT);
-}
-
-/* From <linux/signalfd.h>, of whose 128 bytes these matter. */
-struct caught { uint32_t number; int32_t err, code; uint32_t pid; uint8_t rest[112]; };
-
-static void take_signal(struct mb_engine *engine)
-{
-    struct caught caught;
-
-    if (mb_read(engine->signals, &caught, sizeof caught) != sizeof caught)
-        return;
-    int signal = (int)caught.number;
-    if (caught.pid == (uint32_t)mb_getpid())        /* SIGPIPE, SIGXFSZ: our own writes */
-        return;
-    if (engine->ignored >> (signal - 1) & 1)
-        return;
-    switch (signal) {
-    case SIGCHLD:
-    case SIGTTIN:
-    case SIGTTOU:
-        break;
-    case SIGWINCH:
-        if (engine->box.terminal)
-            mb_terminal_resize(engine);
-        else
-            forward(engine, signal);
-        break;
-    case SIGTSTP:
-        suspend(engine);
-        break;
-    case SIGTERM:
-        stop(engine, engine->box.watch.stop_timeout_ns);
-        break;
-    default:
-        forward(engine, signal);
-    }
-}
-
-/* ---- what init and the caller say ---- */
-
-static void start_clocks(struct mb_engine *engine)
-{
-    const struct mb_box *box = &engine->box;
-
-    engine->started = true;
-    if (box->watch.walltime_ns)
-        engine->wall_at = mb_now(box) + box->watch.walltime_ns;
-    if (box->watch.cputime_ns || box->watch.rss_bytes)
-        engine->tick_at = mb_now(box) + 1000000;
-    for (int signal = 1; signal <= 64; signal++)
-        if (engine->held >> (signal - 1) & 1)
-            forward(engine, signal);
-}
-
-static void look_at_sample(struct mb_engine *engine, uint64_t cpu_ns, uint64_t rss_bytes)
-{
-    const struct mb_box *box = &engine->box;
-    uint64_t cap = box->watch.cputime_ns, next = 50000000;
-
-    if (cap && cpu_ns >= cap)
-        engine->over_cputime = true;
-    if (box->watch.rss_bytes && rss_bytes > box->watch.rss_bytes)
-        engine->out_of_memory = true;
-    if (engine->over_cputime || engine->out_of_memory)
-        kill_box(engine);
-    if (cap && cpu_ns < cap && (cap - cpu_ns) / 8 < next)       /* eight CPUs reach it no sooner */
-        next = (cap - cpu_ns) / 8;
-    engine->tick_at = mb_now(box) + (next > 1000000 ? next : 1000000);
-}
-
-/* False: init is dead, or the app has taken its place. */
-static bool take_message(struct mb_engine *engine)
-{
-    struct mb_message message;
-    int fd;
-
-    int err = mb_link_receive(engine->box.link, &message, &fd, 1, MSG_DONTWAIT);
-    if (err == -EAGAIN)
-        return true;
-    if (err)
-        return false;
-    switch (message.type) {
-    case MB_TERMINAL:
-        mb_relays_terminal(engine, fd);
-        return true;
-    case MB_STARTED:
-        start_clocks(engine);
-        break;
-    case MB_ENDED:
-        engine->ended_how = message.value;
-        engine->ended_status = (uint32_t)message.data[0];
-        engine->processes = message.data[1];
-        engine->ended_ns = mb_now(&engine->box);
-        break;
-    case MB_SAMPLED:
-        look_at_sample(engine, message.data[0], message.data[1]);
-        break;
-    }
-    if (fd >= 0)
-        mb_close(fd);
-    return true;
-}
-
-static void take_control(struct mb_engine *engine)
-{
-    struct { uint32_t op; int32_t value; } asked;
-    ssize_t size = mb_read(engine->control, &asked, sizeof asked);
-
-    if (size != sizeof asked) {                     /* the caller is gone: so is the box */
-        mb_close(engine->control);
-        engine->control = -1;
-        kill_on_request(engine);
-        return;
-    }
-    switch (asked.op) {
-    case MB_OP_SIGNAL:
-        if (asked.value > 0 && asked.value <= 64)
-            forward(engine, asked.value);
-        break;
-    case MB_OP_STOP:
-        stop(engine, asked.value < 0 ? engine->box.watch.stop_timeout_ns
-                                     : (uint64_t)asked.value * 1000000);
-        break;
-    case MB_OP_KILL:
-        kill_on_request(engine);
-        break;
-    case MB_OP_WINSIZE:
-        mb_terminal_resize(engine);
-        break;
-    }
-}
-
-/* ---- time ---- */
-
-/* The step that reads the box's CPU time from a cgroup, -1: there is none. */
-static int cpu_step(const struct mb_box *box)
-{
-    for (uint32_t n = box->plan->first[MB_PART_FINISH]; n < box->plan->total; n++) {
-        const struct mb_step *step = mb_step_at(box->plan, n);
-        if (step->kind == MB_READ_CGROUP &&
-            ((const struct mb_read_cgroup *)(const void *)step)->figure == MB_FIGURE_CPU_NS)
-            return (int)n;
-    }
-    return -1;
-}
-
-static void tick(struct mb_engine *engine)
-{
-    struct mb_box *box = &engine->box;
-    int step = box->watch.cputime_ns && !box->watch.rss_bytes ? cpu_step(box) : -1;
-
-    engine->tick_at = 0;
-    if (step >= 0 && !mb_run_step(box, (uint32_t)step) && box->figures[MB_FIGURE_CPU_NS] >= 0)
-        look_at_sample(engine, (uint64_t)box->figures[MB_FIGURE_CPU_NS], 0);
-    else
-        tell_init(engine, MB_SAMPLE, 0);            /* its answer sets the next tick */
-}
-
-static void look_at_clock(struct mb_engine *engine)
-{
-    const struct mb_box *box = &engine->box;
-    uint64_t now = mb_now(box), end = box->board->exec_ns + box->watch.walltime_ns;
-
-    if (engine->wall_at && now >= engine->wall_at) {
-        if (now >= end) {
-            engine->wall_at = 0;
-            engine->over_walltime = true;
-            kill_box(engine);
-        } else
-            engine->wall_at = end;                  /* it began later than we knew */
-    }
-    if (engine->stop_at && now >= engine->stop_at) {
-        engine->stop_at = 0;
-        kill_box(engine);
-    }
-    if (engine->kill_at && now >= engine->kill_at) {
-        engine->kill_at = now + KILL_NS;
-        kill_at_once(engine);
-    }
-    if (engine->tick_at && now >= engine->tick_at)
-        tick(engine);
-}
-
-/* How long nothing is to be done for, as ppoll wants it; NULL: until something happens. */
-static struct timespec *next_deadline(const struct mb_engine *engine, struct timespec *room)
-{
-    const uint64_t all[] = { engine->wall_at, engine->stop_at, engine->kill_at, engine->tick_at };
-    uint64_t first = 0, now = mb_now(&engine->box);
-
-    for (size_t n = 0; n < sizeof all / sizeof *all; n++)
-        if (all[n] && (!first || all[n] < first))
-            first = all[n];
-    if (!first)
-        return NULL;
-    uint64_t left = first > now ? first - now : 0;
-    *room = (struct timespec){ (time_t)(left / 1000000000), (long)(left % 1000000000) };
-    return room;
-}
-
-/* ---- the loop ---- */
-
-enum { AT_INIT, AT_LINK, AT_SIGNALS, AT_OOM, AT_CONTROL, AT_RELAYS, PLACES = AT_RELAYS + 6 };
-
-static void link_over(struct mb_engine *engine)
-{
-    mb_close(engine->box.link);
-    engine->box.link = -1;
-    if (!engine->box.has_init)
-        start_clocks(engine);                       /* closed by exec */
-}
-
-static void supervise(struct mb_engine *engine)
-{
-    struct mb_box *box = &engine->box;
-
-    mb_relays_open(engine);
-    for (bool alive = true; alive;) {
-        struct pollfd fds[PLACES] = {
-            [AT_INIT] = { box->init_pidfd, POLLIN, 0 }, [AT_LINK] = { box->link, POLLIN, 0 },
-            [AT_SIGNALS] = { engine->signals, POLLIN, 0 }, [AT_OOM] = { box->oom_event, POLLIN, 0 },
-            [AT_CONTROL] = { engine->control, POLLIN, 0 } };
-        struct timespec room;
-        int count = AT_RELAYS + mb_relays_poll(engine, fds + AT_RELAYS);
-        if (mb_ppoll(fds, (unsigned)count, next_deadline(engine, &room)) < 0)
-            continue;
-        if (fds[AT_LINK].revents)
-            while (box->link >= 0 && !(fds[AT_LINK].revents = 0) && !take_message(engine))
-                link_over(engine);
-        if (fds[AT_SIGNALS].revents)
-            take_signal(engine);
-        if (fds[AT_CONTROL].revents)
-            take_control(engine);
-        if (fds[AT_OOM].revents) {
-            uint64_t times;
-            mb_read(box->oom_event, &times, sizeof times);
-            engine->out_of_memory = true;
-            kill_box(engine);
-        }
-        mb_relays_run(engine);
-        if (box->watch.output_bytes && !engine->over_output &&
-            engine->out[0].total + engine->out[1].total > box->watch.output_bytes) {
-            engine->over_output = true;
-            kill_box(engine);
-        }
-        look_at_clock(engine);
-        alive = !fds[AT_INIT].revents;
-    }
-}
-
-/* Reap init, whose usage counts all that ever was in the box, and take the last messages from it. */
-static void reap(struct mb_engine *engine)
-{
-    struct mb_box *box = &engine->box;
-    int status = 0;
-
-    while (box->link >= 0 && take_message(engine) && engine->box.link >= 0 && !engine->ended_how) {
-        struct pollfd more = { box->link, POLLIN, 0 };
-        struct timespec none = { 0, 0 };
-        if (mb_ppoll(&more, 1, &none) <= 0)
-            break;
-    }
-    if (engine->box.shares_pids)
-        kill_cgroup(box);
-    if (mb_wait4(box->init_pid, &status, 0, &engine->usage) != box->init_pid)
-        return;
-    if (!engine->ended_ns)
-        engine->ended_ns = mb_now(box);
-    if (engine->ended_how)
-        return;
-    int signal = status & 0x7f;                     /* init was killed, or is the app itself */
-    engine->ended_how = signal ? CLD_KILLED : CLD_EXITED;
-    engine->ended_status = (uint32_t)(signal ? signal : status >> 8 & 0xff);
-    if (!signal && box->has_init) {                 /* init gave up: it was no end of the app's */
-        engine->ended_how = CLD_KILLED;
-        engine->ended_status = SIGKILL;
-    }
-}
-
-/* ---- start and end ---- */
-
 /* A box never gets what lies on a descriptor that the caller had closed. */
 static void fill_streams(void)
 {
     for (int stream = 0; stream < 3; stream++)
-        if (mb_fcntl(stream, F_GETFD, 0) == -EBADF)
-            mb_openat(AT_FDCWD, "/dev/null", O_RDWR, 0);
-    for (int stream = 0; stream < 3; stream++)
-        mb_fcntl(stream, F_SETFD, 0);
+        if (mb_fcntl(stream, F_SETFD, 0) == -EBADF)
+            mb_fcntl(mb_open("/dev/null", O_RDWR), F_SETFD, 0);
 }
 
 static void block_signals(struct mb_engine *engine)
@@ -463,6 +81,25 @@ static bool read_options(struct options *options, int argc, char **argv)
     return (options->plan >= 0) != (options->file != NULL) && (!options->tell || *options->tell);
 }
 
+/* What the caller left open is no business of a process that may live long. But of the one who is to be
+ * told we do not know which of it he needs. */
+static void close_others(const struct options *options)
+{
+    const int ours[] = { options->plan, options->report, options->control };
+    const unsigned none = ~0u;
+
+    for (unsigned from = 3, next = 0; next != none; from = next + 1) {
+        next = none;
+        for (int n = 0; n < 3; n++)
+            if (ours[n] >= 0 && (unsigned)ours[n] >= from && (unsigned)ours[n] < next)
+                next = (unsigned)ours[n];
+        if (next > from && !options->tell)
+            mb_close_range(from, next - 1, 0);
+        if (next != none)
+            mb_fcntl((int)next, F_SETFD, FD_CLOEXEC);
+    }
+}
+
 /* A copy of the plan, so that nobody can change it once it is checked. */
 static const char *load(struct mb_engine *engine, const struct options *options, struct mb_plan *plan)
 {
@@ -507,7 +144,7 @@ static const char *prepare_box(struct mb_engine *engine, struct mb_plan *plan)
     memset(box->relays, 0xff, sizeof box->relays);
     memset(box->figures, 0xff, sizeof box->figures);
     engine->in = engine->out[0] = engine->out[1] = (struct mb_relay){ .from = -1, .to = -1 };
-    engine->tty = engine->guard = -1;
+    engine->guard = -1;
     if (mb_getrandom(&random, sizeof random) != sizeof random)
         return "there is no randomness for its name";
     for (int n = 0; n < 15; n++, random >>= 4)
@@ -523,14 +160,14 @@ static const char *prepare_box(struct mb_engine *engine, struct mb_plan *plan)
                     engine->box.shares_pids = false;
         }
     }
-    engine->signals = mb_signalfd4(-1, &all, 0);
+    engine->signals = mb_signalfd4(-1, &all, O_NONBLOCK);
     return engine->signals < 0 ? "it has no descriptor for signals" : NULL;
 }
 
 /* Hand the report to whom the caller named; returns only if that cannot be started. */
 static void tell(struct mb_engine *engine, const struct mb_report *report, const struct options *options)
 {
-    const uint64_t none = 0;
+    const uint64_t interrupt = MB_SIGNAL_BIT(SIGINT);
     char *argv[64], digits[2][12];
     int count = 0, memory = mb_memfd_create("minibox-report", 0);
 
@@ -546,7 +183,7 @@ static void tell(struct mb_engine *engine, const struct mb_report *report, const
         argv[count++] = digits[n];
     }
     argv[count] = NULL;
-    mb_sigprocmask(SIG_SETMASK, &none, NULL);
+    mb_sigprocmask(SIG_SETMASK, &interrupt, NULL);   /* a second Ctrl-C is not to cut off the answer */
     mb_execve(argv[0], argv, environ);
 }
 
@@ -574,25 +211,28 @@ static void say_failure(const struct mb_engine *engine, const struct mb_report *
 static int run(struct mb_engine *engine, const struct options *options)
 {
     static struct mb_report report;
-    struct termios_probe { uint32_t words[16]; } probe;
+    struct termios modes;
 
     if (!mb_run_part(&engine->box, MB_PART_PREPARE))
-        supervise(engine);
+        mb_supervise(engine);
     else
-        kill_box(engine);
+        mb_kill_box(engine);
     if (engine->box.init_pid > 0)
-        reap(engine);
+        mb_reap(engine);
     mb_relays_finish(engine);
     mb_terminal_restore(engine);
     mb_run_part(&engine->box, MB_PART_FINISH);
     mb_fill_report(engine, &report);
     if (options->report >= 0)
         mb_write_report(engine, &report, options->report);
-    bool person = report.reason != MB_EXITED && !mb_ioctl(2, TCGETS, &probe);
+    bool person = report.reason != MB_EXITED && !mb_ioctl(2, TCGETS, &modes);
     if (options->tell && (options->always || person || report.reason == MB_SETUP))
         tell(engine, &report, options);
     if (options->report < 0)
         say_failure(engine, &report);
+    if (mb_lost(engine))
+        say("the output could not all be written",
+            engine->out[0].failed == ENOSPC || engine->out[1].failed == ENOSPC ? ": no space is left" : "");
     return report.exit_status;
 }
 
@@ -615,11 +255,7 @@ int main(int argc, char **argv)
     }
     engine.control = options.control;
     engine.report_fd = options.report;
-    for (int n = 0; n < 3; n++) {
-        const int all[] = { options.plan, options.report, options.control };
-        if (all[n] >= 0)
-            mb_fcntl(all[n], F_SETFD, FD_CLOEXEC);
-    }
+    close_others(&options);
     const char *wrong = load(&engine, &options, &plan);
     if (!wrong)
         wrong = prepare_box(&engine, &plan);

@@ -1,5 +1,6 @@
-/* PID 1 of a box: finishes set-up, then reaps, forwards and watches. When the app ends it exits, and the
- * kernel ends every other process of the PID namespace.  When the engine dies, so does it. */
+/* PID 1 of a box: finishes set-up, then reaps, forwards and watches. When the app ends it ends all others
+ * and exits; if it is killed, the kernel ends them.  When the engine dies, so does it. */
+#include <linux/magic.h>
 #include <linux/prctl.h>
 #include <linux/wait.h>
 #include <string.h>
@@ -53,14 +54,25 @@ static void count_process(int proc, const char *pid, uint64_t sums[3])
 
 struct entry { uint64_t inode, offset; uint16_t size; uint8_t type; char name[]; };
 
+/* What the app could have put in the place of /proc is no proc: only set-up can mount one. */
+static int open_proc(void)
+{
+    struct statfs about;
+    int proc = mb_open("/proc", O_RDONLY | O_DIRECTORY);
+
+    if (proc < 0 || mb_fstatfs(proc, &about) || about.f_type != PROC_SUPER_MAGIC)
+        mb_exit(125);                   /* a cap that cannot be watched is not to be passed unseen */
+    return proc;
+}
+
 static void sample(const struct mb_box *box)
 {
     _Alignas(8) char entries[4096];
     uint64_t sums[3] = {0};
-    MB_FD proc = mb_open("/proc", O_RDONLY | O_DIRECTORY);
+    MB_FD proc = open_proc();
     ssize_t size;
 
-    while (proc >= 0 && (size = mb_getdents64(proc, entries, sizeof entries)) > 0)
+    while ((size = mb_getdents64(proc, entries, sizeof entries)) > 0)
         for (ssize_t at = 0; at < size;) {
             const struct entry *entry = (const struct entry *)(const void *)(entries + at);
             if (entry->name[0] >= '1' && entry->name[0] <= '9')
@@ -68,6 +80,41 @@ static void sample(const struct mb_box *box)
             at += entry->size;
         }
     report_to_engine(box, MB_SAMPLED, 0, sums[0], sums[1], sums[2]);
+}
+
+/* ---- the end ---- */
+
+/* How the app ended, once it has, and how many were reaped. */
+struct harvest { int how; uint64_t status, reaped; };
+
+/* Reap one, with wait4's *options*. False: there is none. */
+static bool reap_one(const struct mb_box *box, struct harvest *harvest, int options)
+{
+    int status = 0;
+    pid_t pid = mb_wait4(-1, &status, options, NULL);
+
+    if (pid <= 0)
+        return false;
+    harvest->reaped++;
+    if (pid == box->app_pid) {
+        int signal = status & 0x7f;
+        harvest->how = signal ? (status & 0x80 ? CLD_DUMPED : CLD_KILLED) : CLD_EXITED;
+        harvest->status = (uint64_t)(signal ? signal : status >> 8 & 0xff);
+    }
+    return true;
+}
+
+/* The kernel would kill all others as we exit, but not count what they used. */
+_Noreturn static void end_box(const struct mb_box *box, struct harvest *harvest)
+{
+    if (box->shares_pids)
+        mb_kill_cgroups(box);           /* returns when they are dead */
+    else
+        mb_kill(-1, SIGKILL);
+    while (reap_one(box, harvest, box->shares_pids ? WNOHANG : 0))
+        ;
+    report_to_engine(box, MB_ENDED, harvest->how, harvest->status, harvest->reaped, 0);
+    mb_exit(0);
 }
 
 /* ---- the loop ---- */
@@ -81,7 +128,7 @@ static void pass_on(const struct mb_box *box, int signal)
         mb_kill(box->app_pid, signal);
 }
 
-static void listen_to_engine(const struct mb_box *box)
+static void listen_to_engine(const struct mb_box *box, struct harvest *harvest)
 {
     struct mb_message message;
 
@@ -89,7 +136,7 @@ static void listen_to_engine(const struct mb_box *box)
     if (err == -EAGAIN)
         return;
     if (err)
-        mb_exit(125);
+        end_box(box, harvest);          /* the engine is dead */
     switch (message.type) {
     case MB_SEND_SIGNAL:
         pass_on(box, message.value);
@@ -101,47 +148,17 @@ static void listen_to_engine(const struct mb_box *box)
         mb_kill(box->shares_pids ? -box->app_pid : -1, SIGCONT);
         break;
     case MB_KILL_ALL:
-        mb_kill(-1, SIGKILL);           /* the app's end, like any end of it, ends us */
-        break;
+        end_box(box, harvest);
     case MB_SAMPLE:
         sample(box);
         break;
     }
 }
 
-/* The box is over: what is left of it goes, and is waited for, so that its usage is counted. */
-_Noreturn static void end(const struct mb_box *box, int how, uint64_t what, uint64_t reaped)
-{
-    if (!box->shares_pids && !mb_kill(-1, SIGKILL))
-        while (mb_wait4(-1, NULL, __WALL, NULL) > 0)
-            reaped++;
-    report_to_engine(box, MB_ENDED, how, what, reaped, 0);
-    mb_exit(0);
-}
-
-/* Reap all that is dead; if the app is among it, that is the end. */
-static void reap(const struct mb_box *box, uint64_t *reaped)
-{
-    int status, how = 0;
-    uint64_t what = 0;
-    pid_t pid;
-
-    while ((pid = mb_wait4(-1, &status, WNOHANG, NULL)) > 0) {
-        ++*reaped;
-        if (pid != box->app_pid)
-            continue;
-        int signal = status & 0x7f;
-        how = signal ? (status & 0x80 ? CLD_DUMPED : CLD_KILLED) : CLD_EXITED;
-        what = (uint64_t)(signal ? signal : status >> 8 & 0xff);
-    }
-    if (how)
-        end(box, how, what, *reaped);
-}
-
-_Noreturn static void look_after(struct mb_box *box)
+_Noreturn static void look_after(const struct mb_box *box)
 {
     const uint64_t children = MB_SIGNAL_BIT(SIGCHLD);
-    uint64_t reaped = 0;
+    struct harvest harvest = {0};
     char caught[128];
     int signals = mb_signalfd4(-1, &children, O_NONBLOCK);
 
@@ -153,23 +170,28 @@ _Noreturn static void look_after(struct mb_box *box)
             continue;
         if (fds[1].revents) {
             mb_read(signals, caught, sizeof caught);
-            reap(box, &reaped);
+            while (!harvest.how && reap_one(box, &harvest, WNOHANG))
+                ;
+            if (harvest.how)
+                end_box(box, &harvest);
         }
         if (fds[0].revents)
-            listen_to_engine(box);
+            listen_to_engine(box, &harvest);
     }
 }
 
-/* What init has no more use for, and the app has a copy of. */
+/* Of all that init holds of the caller's and the engine's, it needs the link; and, where only a cgroup
+ * knows all of the box, that, and time to use it when the engine has died. */
 static void let_go(struct mb_box *box)
 {
-    for (int n = 0; n < 3; n++)
-        if (box->streams[n] >= 0)
-            mb_close(box->streams[n]);
-    if (box->terminal_slave >= 0)
-        mb_close(box->terminal_slave);
-    for (int n = 0; n < 3; n++)
-        mb_close(n);                    /* the caller's own: init says nothing */
+    if (box->shares_pids) {
+        mb_prctl(PR_SET_PDEATHSIG, 0, 0, 0);
+        return;
+    }
+    if (mb_dup3(box->link, 0, O_CLOEXEC) < 0)
+        mb_exit(125);
+    box->link = 0;
+    mb_close_range(1, ~0u, 0);
 }
 
 _Noreturn void mb_init(struct mb_box *box)

@@ -11,8 +11,7 @@ enum mb_message_type {
     MB_RELEASED = 1,                    /* value: gate; data[0]: bit n for tree n, whose descriptors follow */
     MB_SEND_SIGNAL,                     /* value: signal for the app */
     MB_STOP_ALL, MB_CONTINUE_ALL,       /* for job control */
-    MB_KILL_ALL,                        /* everything but init, which then reaps them and ends */
-    MB_SET_WINSIZE,                     /* data[0]: rows << 16 | columns */
+    MB_KILL_ALL,                        /* asks for an ENDED once all are dead */
     MB_SAMPLE,                          /* asks for a SAMPLED */
     /* init to engine */
     MB_TERMINAL,                        /* one descriptor: the master of the box's terminal */

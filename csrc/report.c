@@ -84,6 +84,16 @@ static int status_of_failed_exec(enum mb_cause cause)
     return 126;
 }
 
+bool mb_lost(const struct mb_engine *engine)
+{
+    for (int n = 0; n < 2; n++) {
+        int err = engine->out[n].failed;
+        if (err && err != EPIPE && err != ECONNRESET)
+            return true;
+    }
+    return false;
+}
+
 static int status_of(const struct mb_engine *engine, const struct mb_report *report, bool at_exec)
 {
     switch ((enum mb_reason)report->reason) {
@@ -96,13 +106,14 @@ static int status_of(const struct mb_engine *engine, const struct mb_report *rep
     case MB_OUTPUT:
         return 128 + SIGKILL;
     case MB_STOPPED:
+        return 128 + (report->ended_how ? (int)engine->ended_status : engine->stopping);
     case MB_SECCOMP:
     case MB_SIGNALED:
         return 128 + (int)engine->ended_status;
     case MB_EXITED:
         break;
     }
-    return (int)engine->ended_status;
+    return engine->ended_status || !mb_lost(engine) ? (int)engine->ended_status : 125;
 }
 
 static uint64_t ns_of(struct timeval time)

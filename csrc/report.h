@@ -37,13 +37,14 @@ struct mb_report {
     uint32_t ended_status;              /* its exit code or signal */
     int32_t failed_step, err;           /* index over all parts, -1 none; positive errno */
     uint32_t call, cause;
-    int32_t stop_signal;                /* the signal by which we stopped it; 0 none */
+    int32_t stop_signal;                /* the signal by which we were told to end it; 0 none */
     uint32_t pad;
     int64_t lease;                      /* first id of the leased range; -1 none */
     uint64_t started_ns;                /* CLOCK_REALTIME */
     uint64_t exec_ns, end_ns;           /* since the start, CLOCK_MONOTONIC */
     uint64_t user_ns, system_ns, max_rss_bytes, minor_faults, major_faults, voluntary_switches,
-             involuntary_switches, processes;   /* wait4's rusage of init; processes: reaped by init */
+             involuntary_switches, processes;   /* wait4's rusage of init; processes: that init
+                                           reaped, 0 if it was killed: then the usage is not the box's */
     int64_t figures[MB_FIGURE_COUNT];   /* -1: not measured */
     uint64_t stdout_bytes, stderr_bytes, stdout_kept_bytes, stderr_kept_bytes;
     uint32_t step_count, detail_size;

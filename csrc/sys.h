@@ -357,6 +357,7 @@ static inline pid_t mb_getpid(void) { return (pid_t)MB_QUIET(__NR_getpid, 0); }
 static inline pid_t mb_getppid(void) { return (pid_t)MB_QUIET(__NR_getppid, 0); }
 static inline uid_t mb_geteuid(void) { return (uid_t)MB_QUIET(__NR_geteuid, 0); }
 static inline gid_t mb_getegid(void) { return (gid_t)MB_QUIET(__NR_getegid, 0); }
+static inline pid_t mb_getpgrp(void) { return (pid_t)MB_QUIET(__NR_getpgid, 0); }
 static inline pid_t mb_setsid(void) { return (pid_t)MB_SYS(SETSID, __NR_setsid, 0); }
 
 static inline int mb_setresuid(uid_t real, uid_t effective, uid_t saved)
@@ -382,6 +383,12 @@ static inline int mb_prlimit64(pid_t pid, int resource, const struct rlimit *new
 static inline int mb_sched_setaffinity(pid_t pid, size_t size, const uint64_t *mask)
 {
     return (int)MB_SYS(SCHED_SETAFFINITY, __NR_sched_setaffinity, pid, size, mask);
+}
+
+/* The number of bytes of *mask* that the kernel fills. */
+static inline int mb_sched_getaffinity(pid_t pid, size_t size, uint64_t *mask)
+{
+    return (int)MB_QUIET(__NR_sched_getaffinity, pid, size, mask);
 }
 
 static inline int mb_prctl(int option, unsigned long a, unsigned long b, unsigned long c)
