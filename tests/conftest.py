@@ -19,6 +19,11 @@ TIDY = ("box", "fault")
 """Directories whose tests must leave nothing behind."""
 
 
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--update-golden", action="store_true",
+                     help="write the plans in tests/golden anew; then read the difference")
+
+
 def pytest_configure(config: pytest.Config) -> None:
     config.addinivalue_line("markers", "needs(*words): skip where this machine lacks one of them")
     needs.required()

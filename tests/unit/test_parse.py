@@ -13,7 +13,8 @@ from minibox.spec import Mount, Ulimit, User
 
 @pytest.mark.parametrize(("text", "count"), [
     ("64M", 64 << 20), ("64MiB", 64 << 20), ("64mb", 64 << 20), ("1g", 1 << 30),
-    ("512k", 512 << 10), ("1.5G", 3 << 29), ("0", 0), ("65536", 65536), ("10b", 10), ("2T", 2 << 40), (" 1 KiB ", 1024),
+    ("512k", 512 << 10), ("1.5G", 3 << 29), ("0", 0), ("65536", 65536),
+    ("10b", 10), ("2T", 2 << 40), (" 1 KiB ", 1024),
     (12345, 12345), ("9007199254740993", 9007199254740993)])
 def test_a_size_is_a_number_of_bytes_or_of_binary_units(text, count):
     assert parse.size("memory", text) == count
@@ -114,7 +115,8 @@ def test_a_mount_is_key_value_pairs(text, mount):
 
 @pytest.mark.parametrize("text", [
     "", "type=bind", "type=bind,target=/b", "type=ext4,target=/b",
-    "type=bind,source=/a,target=/b,x=1", "type=bind,source=/a,target=/b,target=/c", "type=bind,source=/a,target=/b,tmpfs-size=1m",
+    "type=bind,source=/a,target=/b,x=1", "type=bind,source=/a,target=/b,target=/c",
+    "type=bind,source=/a,target=/b,tmpfs-size=1m",
     "type=tmpfs,source=/a,target=/b", "type=tmpfs,target=/b,tmpfs-mode=9", "type,target=/b",
     "type=tmpfs,target=/b,tmpfs-size=64Q", "type=bind,source=/a,target=/b,readonly=perhaps"])
 def test_what_is_no_mount_is_refused(text):
