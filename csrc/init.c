@@ -180,8 +180,9 @@ _Noreturn static void look_after(const struct mb_box *box)
     }
 }
 
-/* Of all that init holds of the caller's and the engine's, it needs the link; and, where only a cgroup
- * knows all of the box, that, and time to use it when the engine has died. */
+/* Of all that init holds of the caller's and the engine's, it needs the link, and the lease of its ids,
+ * which must not end before it; and, where only a cgroup knows all of the box, that, and time to use it
+ * when the engine has died. */
 static void let_go(struct mb_box *box)
 {
     if (box->shares_pids) {
@@ -191,7 +192,9 @@ static void let_go(struct mb_box *box)
     if (mb_dup3(box->link, 0, O_CLOEXEC) < 0)
         mb_exit(125);
     box->link = 0;
-    mb_close_range(1, ~0u, 0);
+    if (box->lease_fd < 0 || mb_dup3(box->lease_fd, 1, O_CLOEXEC) < 0)
+        mb_close(1);
+    mb_close_range(2, ~0u, 0);
 }
 
 _Noreturn void mb_init(struct mb_box *box)

@@ -84,8 +84,10 @@ int step_clone_init(struct mb_box *box, const struct mb_clone_init *step)
     box->init_pid = pid;
     box->link = ends[0];
     for (int n = 0; n < 3; n++)         /* else a relay would never see the end of its stream */
-        if (box->streams[n] > 2)
+        if (box->streams[n] > 2) {
             mb_close(box->streams[n]);
+            box->streams[n] = -1;
+        }
     return 0;
 }
 

@@ -60,6 +60,17 @@ static int make_relay(struct mb_box *box, int stream)
     return 0;
 }
 
+/* A pipe is opened anew through /dev/stdout, with its owner's rights; so it is to be the box's. */
+static int give_pipe(const struct mb_box *box, int stream, int64_t owner)
+{
+    struct stat about;
+    uid_t uid = (uid_t)(box->lease + owner);
+
+    if (mb_fstat(stream, &about) || !S_ISFIFO(about.st_mode))
+        return 0;
+    return mb_fchownat(stream, "", uid, (gid_t)-1, AT_EMPTY_PATH);
+}
+
 int step_open_streams(struct mb_box *box, const struct mb_open_streams *step)
 {
     box->terminal = step->terminal;
@@ -73,6 +84,8 @@ int step_open_streams(struct mb_box *box, const struct mb_open_streams *step)
             box->streams[stream] = stream;
         else
             err = make_relay(box, stream);
+        if (err >= 0 && step->owner >= 0 && box->lease >= 0)
+            err = give_pipe(box, box->streams[stream], step->owner);
         if (err < 0)
             return err;
     }

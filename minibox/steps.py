@@ -78,8 +78,10 @@ class OpenStreams(Step):
 
     Why:    a box never holds a host file or the caller's terminal; the engine relays those through
             pipes or a terminal of the box's own. Pipes and /dev/null pass straight through,
-            unless output is counted ({relay}).
-    Units:  stdin "null" or "caller".
+            unless output is counted ({relay}). Pipes are given to the application's user, or it
+            could not open /dev/stdout.
+    Units:  stdin "null" or "caller"; owner, for a box of root, is that user's place in the leased
+            range, -1: the pipes are the application's own already.
     Errors: EMFILE; EBADF is never an error: a closed stream becomes /dev/null.
     Source: pipe(2), splice(2), pty(7).
     """
@@ -88,6 +90,7 @@ class OpenStreams(Step):
     stdin: str
     terminal: bool
     relay: bool
+    owner: int = -1
 
 
 class LeaseIds(Step):
@@ -860,7 +863,7 @@ RANGES = {
     "major": (0, 2**12 - 1), "minor": (0, 2**20 - 1), "size_bytes": (0, 2**62),
     "inodes": (0, 2**31), "walltime_ns": (0, 2**62), "cputime_ns": (0, 2**62),
     "timeout_ns": (0, 2**62), "output_bytes": (0, 2**62), "rss_bytes": (0, 2**62),
-    "keep": (0, 2**63 - 1), "monotonic_ns": (-2**62, 2**62), "boottime_ns": (-2**62, 2**62),
+    "keep": (0, 2**63 - 1), "owner": (0, 2**31), "monotonic_ns": (-2**62, 2**62), "boottime_ns": (-2**62, 2**62),
 }
 """What an int field, by its name, may hold; -1 as well, where that is its default. The engine's
 checker refuses a plan with any other value, so that no step has to look."""

@@ -26,8 +26,8 @@ def compile(spec: BoxSpec, host: Host) -> Plan:
     itself only in the light of this host.
     """
     draft = Draft(spec, host, ids.choose(spec, host), cgroups.choose(spec, host))
-    process.supervise(draft)            # what the engine watches, and the streams
     ids.lease(draft)
+    process.supervise(draft)            # what the engine watches, and the streams
     cgroups.create(draft)               # the caps that cgroups enforce
     namespaces.create(draft)            # init is there from here on
     ids.map_them(draft)

@@ -52,6 +52,13 @@ class Ids(Record):
         return self.how in ("lease", "leased one")
 
     @property
+    def owner(self) -> int:
+        """The application's place in the leased range; -1 where there is none."""
+        places = (self.uids[n + 1] + self.uid - self.uids[n] for n in range(0, len(self.uids), 3)
+                  if 0 <= self.uid - self.uids[n] < self.uids[n + 2])
+        return next(places) if self.leased else -1
+
+    @property
     def keep_groups(self) -> bool:
         """A user may map the own group only with setgroups denied for good."""
         return self.how == "one"

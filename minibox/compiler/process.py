@@ -35,7 +35,7 @@ def supervise(draft: Draft) -> None:
               output_bytes=limits.output_bytes or 0, rss_bytes=resident or 0),
         StopWith(signal=spec.stop_signal, timeout_ns=ns(spec.stop_timeout_s)),
         OpenStreams(stdin="caller" if spec.stdin else "null", terminal=spec.terminal,
-                    relay=limits.output_bytes is not None)]
+                    relay=limits.output_bytes is not None, owner=draft.ids.owner)]
     for cap, asked, mechanism in (
             ("timeout", limits.walltime_s, "the engine's timer, from exec on"),
             ("cpu-time", limits.cputime_s, "cgroup, read by the engine" if draft.groups.places
