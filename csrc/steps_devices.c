@@ -54,7 +54,7 @@ int step_mount_devpts(struct mb_box *box, const struct mb_mount_devpts *step)
 int step_open_terminal(struct mb_box *box, const struct mb_open_terminal *step)
 {
     const struct mb_message message = { .type = MB_TERMINAL };
-    const int unlocked = 0;
+    int unlocked = 0;
     MB_FD master = mb_beneath(box->root, "dev/pts/ptmx", O_RDWR | O_NOCTTY);
     int err = master < 0 ? master : mb_ioctl(master, TIOCSPTLCK, &unlocked);
 

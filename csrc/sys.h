@@ -202,7 +202,7 @@ static inline int mb_dup3(int from, int to, int flags)
     return (int)MB_SYS(DUP3, __NR_dup3, from, to, flags);
 }
 
-static inline int mb_ioctl(int fd, unsigned long request, const void *argument)
+static inline int mb_ioctl(int fd, unsigned long request, void *argument)
 {
     return (int)MB_SYS(IOCTL, __NR_ioctl, fd, request, argument);
 }

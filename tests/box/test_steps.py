@@ -6,6 +6,8 @@ import errno
 import fcntl
 import os
 import struct
+import subprocess
+import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -14,8 +16,9 @@ from plans import run
 
 from minibox import steps
 from minibox.compiler import compile
+from minibox.engine import path as engine_path
 from minibox.host import find
-from minibox.plan import Plan
+from minibox.plan import Plan, encode
 from minibox.record import replace
 from minibox.report import REASONS, Report
 from minibox.spec import BoxSpec, Mount
@@ -173,3 +176,27 @@ def test_links_of_a_hostile_root_lead_nowhere(boxed, busybox):
               "--", "/bin/sh", "-c", "echo boxed >/etc/passwd; echo boxed >/proc/file")
         assert sorted(outside.rglob("*")) == before
         assert (outside / "etc/passwd").read_text() == "host\n"
+
+
+def children(pid: int) -> list[int]:
+    return [int(child) for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
+
+
+@pytest.mark.needs("root")
+def test_init_holds_the_lease_of_its_ids_and_little_else(tmp_path):
+    """A killed engine must not hand out ids that processes of its box still have."""
+    ids = tmp_path / "leases/ids"
+    saved = tmp_path / "plan"
+    saved.write_bytes(encode(with_step(plan("/bin/cat", stdin=True), steps.LeaseIds, lease(ids))))
+    with subprocess.Popen([engine_path(), saved], stdin=subprocess.PIPE, stdout=subprocess.PIPE,
+                          bufsize=0) as engine:
+        engine.stdin.write(b"up\n")
+        assert engine.stdout.readline() == b"up\n"
+        [init] = children(engine.pid)
+        held, deadline = set(), time.monotonic() + 10
+        while "lease" not in held or len(held) > 5:         # init lets go while its app starts
+            assert time.monotonic() < deadline, held
+            held = {os.readlink(path).replace(str(ids), "lease")
+                    for path in Path(f"/proc/{init}/fd").iterdir()}
+        engine.stdin.close()
+        assert engine.wait() == 0
