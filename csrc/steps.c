@@ -1,5 +1,5 @@
-/* Runs steps and notes on the board what came of them. The steps themselves stand in steps_*.c, in
- * the order of minibox/steps.py: streams, ids, cgroups, namespaces, filesystem, devices, process. */
+/* Runs steps and notes on the board what came of them. The steps themselves stand in steps_*.c, a file
+ * for each mechanism, one function for each kind in minibox/steps.py. */
 #include "box.h"
 #include "text.h"
 

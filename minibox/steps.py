@@ -4,7 +4,7 @@ A step is one act of the engine, of the box's init or of the application's own p
 in itself.  Its docstring is its definition: the first line is the sentence that people read
 (`{field}` is filled in), then why, units, errors and source.  `csrc/generate.py` makes the C
 structures and the dispatch from these classes, so the order here is the numbering in the plan's
-binary form; `csrc/steps.c` has one function for each, in this order and under these names.
+binary form; `csrc/steps_*.c`, a file for each mechanism, have a function of its name for each.
 
 Fields are int, bool, str, tuple[str, ...] or tuple[int, ...].  Registers: a step names a cgroup
 or a detached mount tree that another step opened by a small number (`cgroup`, `tree`).
@@ -863,7 +863,8 @@ RANGES = {
     "major": (0, 2**12 - 1), "minor": (0, 2**20 - 1), "size_bytes": (0, 2**62),
     "inodes": (0, 2**31), "walltime_ns": (0, 2**62), "cputime_ns": (0, 2**62),
     "timeout_ns": (0, 2**62), "output_bytes": (0, 2**62), "rss_bytes": (0, 2**62),
-    "keep": (0, 2**63 - 1), "owner": (0, 2**31), "monotonic_ns": (-2**62, 2**62), "boottime_ns": (-2**62, 2**62),
+    "keep": (0, 2**63 - 1), "owner": (0, 2**31),
+    "monotonic_ns": (-2**62, 2**62), "boottime_ns": (-2**62, 2**62),
 }
 """What an int field, by its name, may hold; -1 as well, where that is its default. The engine's
 checker refuses a plan with any other value, so that no step has to look."""
