@@ -40,7 +40,6 @@ SKELETON = (("/etc", 0o755), ("/home", 0o755), ("/mnt", 0o755), ("/opt", 0o755),
             ("/var/tmp", 0o1777))
 """What a program may expect beside the host's own directories; all empty."""
 
-
 NAME_SERVICE = ("/etc/hosts", "/etc/resolv.conf")
 """What goes with the host's network. A root that is not ours to write keeps its own."""
 
@@ -62,26 +61,28 @@ def lay_root(draft: Draft) -> None:
     if spec.rootfs == HOST_VIEW:
         _host_view(draft)
     elif overlaid:
-        _below(draft, "lower", LOCKED)
+        _below(draft, "lower", LOCKED, id_mapped=_layers_mapped(draft))
         _overlay(draft)
         if "net" in spec.share:
             draft.enter += [CopyFile(source=path, target=path) for path in NAME_SERVICE]
     else:
         _below(draft, "root", LOCKED if spec.read_only else OPEN)
         draft.enter.append(UseRoot(path="root"))
-    how = ("read-only" if spec.read_only else "written through" if spec.writable else
-           "kept in " + spec.keep if spec.keep else "forgotten")
+    writes = ("are refused" if spec.read_only else "go through" if spec.writable else
+              f"are kept in {spec.keep}" if spec.keep else "are forgotten")
     draft.receipt("rootfs", spec.rootfs or "host", spec.rootfs or "host view",
                   "overlay" if overlaid else "tmpfs" if spec.rootfs == HOST_VIEW else "bind",
-                  f"what the box writes is {how}")
+                  f"writes {writes}")
 
 
-def _below(draft: Draft, place: str, options: tuple[str, ...]) -> None:
-    tree = draft.tree(draft.spec.rootfs, id_mapped=place == "root" or _layers_mapped(draft))
+def _below(draft: Draft, place: str, options: tuple[str, ...], *, id_mapped: bool = True) -> None:
+    """The directory that was given as root, at a place of the stage."""
+    tree = draft.tree(draft.spec.rootfs, id_mapped=id_mapped)
     draft.enter.append(AttachTree(tree=tree, target=place, options=options, at_stage=True))
 
 
 def _layers_mapped(draft: Draft) -> bool:
+    """May the layers of an overlay be ID-mapped here?"""
     return draft.host.kernel >= LAYERS_MAPPED
 
 
