@@ -105,3 +105,12 @@ def test_what_is_no_plan_is_not_read() -> None:
     for broken in (b"", b"minibox", block[:-1], block + b"x", b"x" + block[1:]):
         with pytest.raises(EngineError, match="this is not a plan"):
             plan.decode(broken)
+
+
+def test_the_page_of_steps_is_made_from_them():
+    import subprocess
+    import sys
+    from pathlib import Path
+
+    script = Path(__file__).parents[2] / "docs/make_steps.py"
+    assert subprocess.run([sys.executable, script, "--check"]).returncode == 0, f"run {script}"
