@@ -154,11 +154,16 @@ def test_a_full_disk_on_stdout_ends_nothing_but_the_output(boxed):
     assert done.status in (3, 125) and "Traceback" not in done.err, done
 
 
-MAIN = "import sys; from minibox.cli import main; print('here', flush=True); sys.exit(main())"
+MAIN = """
+from minibox import cli
+dispatch = cli.dispatch
+cli.dispatch = lambda argv: (print("here", flush=True), dispatch(argv))[1]
+raise SystemExit(cli.main())
+"""
 
 
 def test_sigint_at_every_moment_of_set_up_ends_the_box(boxed):
-    """From main() on: before it Python itself is interrupted, and says so in its own way."""
+    """From within main() on: before it Python itself is interrupted, and says so in its own way."""
     for microseconds in range(0, 40_000, 800):
         process = subprocess.Popen(
             [*boxed.prefix, sys.executable, "-c", MAIN, "run", "--", "/bin/sleep", "60"],

@@ -32,16 +32,15 @@ def built(boxed):
 
 @pytest.mark.needs("busybox")
 def test_busybox_runs_by_name(boxed, built):
-    done = boxed("--rootfs", built("busybox"), "--", "sh", "-c", "echo hello | tr a-z A-Z; ls /usr")
-    assert (done.status, done.out.split()) == (0, ["HELLO", "bin", "sbin"]), done
+    done = boxed("--rootfs", built("busybox"), "--", "sh", "-c", "echo hello | tr a-z A-Z")
+    assert (done.status, done.out) == (0, "HELLO\n"), done
 
 
 @pytest.mark.needs("mmdebstrap")
 def test_python_runs_by_name(boxed, built):
-    """It holds debian-minimal's recipe too, which it calls."""
     done = boxed("--rootfs", built("python"), "--", "python3", "-c",
-                 "import json, sqlite3; print(open('/etc/debian_version').read())")
-    assert done.status == 0 and done.out.strip(), done
+                 "import json, sqlite3, ssl; print(json.dumps(6 * 7))")
+    assert (done.status, done.out) == (0, "42\n"), done
 
 
 def test_a_name_that_was_not_built_says_how(boxed):
