@@ -109,8 +109,10 @@ static void look_at_file(const char *path, int err, struct finding *finding)
     int missing = mb_fstatat(AT_FDCWD, path, &about, 0);
 
     if (missing == -ENOENT || missing == -ENOTDIR) {
-        bool link = !mb_fstatat(AT_FDCWD, path, &about, AT_SYMLINK_NOFOLLOW);
-        note(finding, link ? MB_DANGLING_LINK : MB_MISSING, path, strlen(path));
+        char to[256];
+        ssize_t size = mb_readlinkat(AT_FDCWD, path, to, sizeof to);
+        note(finding, size < 0 ? MB_MISSING : MB_DANGLING_LINK, size < 0 ? path : to,
+             size < 0 ? strlen(path) : (size_t)size);
     } else if (missing == -EACCES)
         note(finding, MB_UNREACHABLE, path, strlen(path));
     else if (!missing && S_ISDIR(about.st_mode))
