@@ -53,7 +53,8 @@ int mb_mount_attributes(const struct mb_box *box, struct mb_list options)
     return flags;
 }
 
-/* Everything private, and owners shifted where the ids of process *init* say so. */
+/* Everything private, and owners shifted where the ids of process *init* say so. What a file
+ * system can is known only of each: /usr may lie on an overlay, and a volume on ext4. */
 int step_open_tree(struct mb_box *box, const struct mb_open_tree *step)
 {
     struct mount_attr attributes = { .propagation = MS_PRIVATE };
@@ -76,6 +77,10 @@ int step_open_tree(struct mb_box *box, const struct mb_open_tree *step)
         attributes.userns_fd = (unsigned)ids;
     }
     int err = mb_mount_setattr(tree, "", AT_EMPTY_PATH | AT_RECURSIVE, &attributes);
+    if (err == -EINVAL && step->id_mapped) {
+        attributes.attr_set = 0;
+        err = mb_mount_setattr(tree, "", AT_EMPTY_PATH | AT_RECURSIVE, &attributes);
+    }
     if (!err)
         box->trees[step->tree] = mb_keep(&tree);
     return err;

@@ -39,7 +39,7 @@ class Host(Record):
     kernel: release as (6, 18); uid, gid: the caller's, on the host; groups: the caller's others.
     namespaces: kinds that can be made.  controllers: cgroup controllers that can be used.
     cgroup_mode: "v1", "v2", "hybrid" or "none".  uid_range, gid_range with helper paths: None
-    where newuidmap cannot be used.  id_mapped_mounts: only root's.  features: words such as
+    where newuidmap cannot be used.  id_mapped_mounts: of /usr, by root.  features: words such as
     "overlay", "proc" (a new proc can be mounted), "devpts", "cgroup.kill", "memory.peak",
     "swap" (swap is accounted), "clone_into_cgroup", "lease" (ids of nobody's may be mapped: the
     host's own root may, a container's may not).  cpus: CPU numbers this process may use;

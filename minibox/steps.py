@@ -219,9 +219,9 @@ class OpenTree(Step):
     """Clone the mount tree at {source} (register {tree}).
 
     Why:    a detached copy can be changed (read-only, nosuid, other ids) before the box sees it.
-            With {id_mapped} set, owners are shifted into the box's ids, which only root may do.
-    Errors: ENOENT, EACCES: the source cannot be reached; EINVAL: a file system that cannot be
-            ID-mapped; EPERM outside our own user namespace.
+            With {id_mapped} set, owners are shifted into the box's ids, which only root may do;
+            where the file system cannot (an overlay), all its files are nobody's in the box.
+    Errors: ENOENT, EACCES: the source cannot be reached; EPERM outside our own user namespace.
     Source: open_tree(2) Linux 5.2, mount_setattr(2) 5.12.
     """
 

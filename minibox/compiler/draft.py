@@ -47,8 +47,7 @@ class Draft:
         if tree >= MAX_TREES:
             raise SpecError("mounts", source, f"a box shows at most {MAX_TREES} places of the host")
         if self.ids.leased:
-            mapped = id_mapped and self.host.id_mapped_mounts
-            self.prepare.append(OpenTree(tree=tree, source=source, id_mapped=mapped))
+            self.prepare.append(OpenTree(tree=tree, source=source, id_mapped=id_mapped))
         else:
             self.enter.append(OpenTree(tree=tree, source=source))
         return tree
