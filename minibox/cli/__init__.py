@@ -50,9 +50,29 @@ def main(argv: Sequence[str] | None = None) -> int:
     return ITSELF
 
 
+def end_by_interrupts() -> None:
+    """Let Ctrl-C simply end this process, which has nothing to tidy up before it is the engine.
+
+    As KeyboardInterrupt it can be raised in a callback of the import machinery, and is lost there.
+    """
+    # Not from signal, which loads enum: 6 ms.
+    from _signal import (  # type: ignore[import-not-found]
+        SIG_DFL,
+        SIGINT,
+        default_int_handler,
+        getsignal,
+        signal,
+    )
+
+    if getsignal(SIGINT) is default_int_handler:            # and not ignored
+        signal(SIGINT, SIG_DFL)
+
+
 def dispatch(argv: Sequence[str]) -> int:
     verb, *rest = argv or ["--help"]
     if verb in VERBS:
+        if verb == "run":
+            end_by_interrupts()
         module = __import__(f"minibox.cli.{verb}", fromlist=["main"])
         status = module.main(rest)
         assert isinstance(status, int)

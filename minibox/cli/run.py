@@ -108,15 +108,10 @@ def main(argv: Sequence[str]) -> int:
 
 def become_engine(plan: Plan, result: str | None) -> NoReturn:
     """Run *plan* in this process's place; what came of it goes to *result*, if that is given."""
-    # Not from signal, which loads enum: 6 ms.
-    from _signal import SIG_BLOCK, SIGINT, pthread_sigmask  # type: ignore[import-not-found]
-
     from minibox.engine import replace
     from minibox.plan import encode
 
     block, fd = encode(plan), -1 if result is None else open_result(result)
-    # From here on a Ctrl-C is the engine's; unblocked it could be caught here and die with us.
-    pthread_sigmask(SIG_BLOCK, (SIGINT,))
     replace(block, "--tell" if fd < 0 else "--tell-always", *teller(fd))
 
 
