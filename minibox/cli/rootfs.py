@@ -8,10 +8,10 @@ from minibox.cli.options import UsageError, parse
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
 PAGE = """\
-usage: minibox rootfs build [--force] NAME
+usage: minibox rootfs build NAME [--force]
        minibox rootfs ls [--json]
        minibox rootfs rm NAME...
 
@@ -26,9 +26,12 @@ Root file systems for `minibox run --rootfs NAME`, kept under your data director
 def main(argv: Sequence[str]) -> int:
     """Do as *argv* says; the exit status."""
     options, rest = parse(PAGE, argv)
-    verb, *names = rest or [""]
-    more, names = parse(PAGE, names)
-    options |= more
+    words = []
+    while rest:                                             # options may stand anywhere
+        words.append(rest[0])
+        more, rest = parse(PAGE, rest[1:])
+        options |= more
+    verb, *names = words or [""]
     if options.get("help"):
         print(PAGE, end="")
         print_recipes()
@@ -58,26 +61,54 @@ def print_recipes() -> None:
 
 def build(name: str, *, force: bool) -> None:
     """Build with a bar on a terminal, a line for each stage elsewhere."""
-    import signal
-
     from minibox import rootfs
 
-    signal.signal(signal.SIGTERM, lambda number, _frame: sys.exit(128 + number))
+    check = noted_signals()
     if not sys.stderr.isatty():
-        path = rootfs.build(name, force=force, progress=lambda percent, what: print(
-            f"{name}: {percent:3} % {what}", file=sys.stderr))
+        shown = ""
+
+        def show(percent: int, what: str) -> None:
+            nonlocal shown
+            check()
+            if what != shown:
+                shown = what
+                print(f"{name}: {percent:3} % {what}", file=sys.stderr)
+
+        path = rootfs.build(name, force=force, progress=show)
     else:
         from rich.console import Console
         from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 
-        with Progress(TextColumn("{task.fields[name]}"), BarColumn(), TextColumn("{task.percentage:3.0f} %"),
+        def update(percent: int, what: str) -> None:
+            check()
+            bar.update(task, completed=percent, description=what)
+
+        with Progress(TextColumn(name), BarColumn(), TextColumn("{task.percentage:3.0f} %"),
                       TimeElapsedColumn(), TextColumn("{task.description}"),
                       console=Console(stderr=True)) as bar:
-            task = bar.add_task("", name=name, total=100)
-            path = rootfs.build(name, force=force, progress=lambda percent, what: bar.update(
-                task, completed=percent, description=what))
+            task = bar.add_task("", total=100)
+            path = rootfs.build(name, force=force, progress=update)
     print(path)
-    print(f"try: minibox run --rootfs {name} -- /bin/sh -c 'echo hello'", file=sys.stderr)
+    print(f"try: minibox run --rootfs {name} -- sh -c 'echo hello'", file=sys.stderr)
+
+
+def noted_signals() -> Callable[[], None]:
+    """From now on signals are noted; calling the answer ends this process if one came.
+
+    So they interrupt a build where it can be undone, and never the undoing.
+    """
+    from signal import SIG_IGN, SIGHUP, SIGINT, SIGTERM, getsignal, signal
+
+    noted: list[int] = []
+    for number in (SIGHUP, SIGINT, SIGTERM):
+        if getsignal(number) != SIG_IGN:                    # as nohup has it
+            signal(number, lambda number, _frame: noted.append(number))
+
+    def check() -> None:
+        if noted:
+            sys.exit(128 + noted[0])
+
+    return check
 
 
 def ls(*, as_json: bool) -> None:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import errno
 import fcntl
+import itertools
 import os
 import signal
 import stat
@@ -17,17 +19,25 @@ from minibox.errors import HostError, SpecError
 
 SLOW = """#!/bin/sh
 set -e
-mkdir -p "$1/bin"; echo hello >"$1/bin/file"; chmod 500 "$1/bin"
+mkdir -p "$1/bin"; echo hello >"$1/bin/file"; chmod 4755 "$1/bin/file"; chmod 500 "$1/bin"
 echo 50 half
 [ ! -e {gate} ] || cat {gate}
 [ ! -e {failing} ] || { echo "it went wrong" >&2; exit 3; }
-echo 100 done
+echo 90 nearly
+"""
+
+COMMAND = """
+from minibox import rootfs
+from minibox.cli import main
+
+rootfs.recipes_directory, rootfs.directory = lambda: {recipes!r}, lambda: {data!r}
+raise SystemExit(main(["rootfs", "build", "slow"]))
 """
 
 
 @pytest.fixture
 def recipes(tmp_path, monkeypatch):
-    """A recipe "slow", which waits at the pipe `gate` if there is one, and fails if `failing` is there."""
+    """A recipe "slow": it waits at the pipe `gate` if that is there, and fails if `failing` is."""
     base = tmp_path / "recipes"
     (base / "slow").mkdir(parents=True)
     (base / "slow/recipe.toml").write_text('description = "a test"\nseconds = 1\nmegabytes = 1\n')
@@ -35,10 +45,24 @@ def recipes(tmp_path, monkeypatch):
     script.write_text(SLOW.replace("{gate}", str(tmp_path / "gate"))
                       .replace("{failing}", str(tmp_path / "failing")))
     script.chmod(0o755)
-    data = tmp_path / "data"
     monkeypatch.setattr(rootfs, "recipes_directory", lambda: str(base))
-    monkeypatch.setattr(rootfs, "directory", lambda: str(data))
+    monkeypatch.setattr(rootfs, "directory", lambda: str(tmp_path / "data"))
     return tmp_path
+
+
+@pytest.fixture
+def command(recipes):
+    """A build by the command, in a process of its own, that waits at the gate."""
+    os.mkfifo(recipes / "gate")
+    program = COMMAND.format(recipes=str(recipes / "recipes"), data=str(recipes / "data"))
+    with subprocess.Popen([sys.executable, "-c", program], stdout=subprocess.DEVNULL,
+                          stderr=subprocess.PIPE, text=True) as process:
+        try:
+            while "half" not in process.stderr.readline():
+                assert process.poll() is None
+            yield process
+        finally:
+            process.kill()
 
 
 def left(recipes):
@@ -46,8 +70,7 @@ def left(recipes):
     return sorted(os.listdir(recipes / "data")) if (recipes / "data").exists() else []
 
 
-@pytest.mark.parametrize("name", ["", "A", "../x", "x/y", ".x", "-x", "x" * 65, "x y", "x\n", "é",
-                                  "x.building"])
+@pytest.mark.parametrize("name", ["", "A", "../x", "x/y", ".x", "-x", "x" * 65, "x y", "x\n", "é"])
 def test_what_is_no_name_is_refused(name):
     with pytest.raises(SpecError) as caught:
         rootfs.path_of(name)
@@ -66,11 +89,16 @@ def test_every_recipe_is_complete():
 def test_a_build_is_there_whole_and_tells_its_progress(recipes):
     told = []
     path = rootfs.build("slow", progress=lambda percent, what: told.append((percent, what)))
-    assert told == [(50, "half"), (100, "done")]
+    assert list(dict.fromkeys(told)) \
+        == [(0, ""), (50, "half"), (90, "nearly"), (95, "writing to disk"), (100, "done")]
     with open(path + "/bin/file") as file:
         assert file.read() == "hello\n"
     assert left(recipes) == ["slow"]
     assert [(one.name, one.bytes_) for one in rootfs.ls()] == [("slow", 6)]
+
+
+def test_no_set_id_program_stays(recipes):
+    assert stat.S_IMODE(os.stat(rootfs.build("slow") + "/bin/file").st_mode) == 0o755
 
 
 def test_a_second_build_is_refused_and_forced_replaces(recipes):
@@ -81,6 +109,25 @@ def test_a_second_build_is_refused_and_forced_replaces(recipes):
         rootfs.build("slow")
     rootfs.build("slow", force=True)
     assert os.path.exists(path + "/bin/file") and left(recipes) == ["slow"]
+
+
+def test_a_name_always_has_its_root_file_system_while_that_is_replaced(recipes):
+    path, over, gone = rootfs.build("slow"), threading.Event(), []
+
+    def watch():
+        while not over.is_set():
+            if not os.path.exists(path + "/bin/file"):
+                gone.append(path)
+
+    thread = threading.Thread(target=watch)
+    thread.start()
+    try:
+        for _ in range(10):
+            rootfs.build("slow", force=True)
+    finally:
+        over.set()
+        thread.join()
+    assert gone == []
 
 
 def test_a_failed_build_says_its_last_words_and_leaves_nothing(recipes):
@@ -99,53 +146,60 @@ def test_a_failed_rebuild_keeps_what_was_there(recipes):
     assert os.path.exists(path + "/bin/file") and left(recipes) == ["slow"]
 
 
-def test_two_builds_of_one_name_do_not_meet(recipes):
-    os.mkfifo(recipes / "gate")
-    half, errors = threading.Event(), []
-    thread = threading.Thread(target=lambda: errors.append(
-        rootfs.build("slow", progress=lambda *_: half.set())))
-    thread.start()
+def test_two_builds_of_one_name_do_not_meet(recipes, command):
+    with pytest.raises(SpecError, match="being built"):
+        rootfs.build("slow")
+    (recipes / "gate").write_text("")
+    assert command.wait(30) == 0 and left(recipes) == ["slow"]
+
+
+def test_a_build_interrupted_at_any_moment_leaves_nothing(recipes):
+    for moment in itertools.count():
+        calls = itertools.count()
+
+        def interrupt(_percent, _what, moment=moment, calls=calls):
+            if next(calls) == moment:
+                raise KeyboardInterrupt
+
+        try:
+            rootfs.build("slow", progress=interrupt)
+        except KeyboardInterrupt:
+            assert left(recipes) == [], moment
+        else:
+            break
+    assert moment >= 5 and left(recipes) == ["slow"]
+
+
+@pytest.mark.parametrize("number", [signal.SIGHUP, signal.SIGINT, signal.SIGTERM])
+def test_a_signal_ends_the_build_and_all_its_programs(recipes, command, number):
+    command.send_signal(number)
+    assert command.wait(30) == 128 + number and left(recipes) == []
+    with pytest.raises(OSError) as caught:
+        os.open(recipes / "gate", os.O_WRONLY | os.O_NONBLOCK)
+    assert caught.value.errno == errno.ENXIO, "somebody still waits at the gate"
+
+
+def test_what_a_killed_build_left_is_swept_when_its_programs_have_ended(recipes, command):
+    command.kill()
+    command.wait(30)
+    assert left(recipes) == [".slow"]
+    with pytest.raises(SpecError, match="being built"):
+        rootfs.build("slow")
+    lock = os.open(recipes / "data/.slow", os.O_RDONLY)
     try:
-        assert half.wait(20)
-        with pytest.raises(SpecError, match="being built"):
-            rootfs.build("slow")
+        (recipes / "gate").write_text("")
+        fcntl.flock(lock, fcntl.LOCK_EX)                    # waits until they have
     finally:
-        with open(recipes / "gate", "w") as gate:
-            gate.write("")
-        thread.join(20)
-    assert errors == [str(recipes / "data/slow")] and left(recipes) == ["slow"]
-
-
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-def test_an_interrupted_build_leaves_nothing(recipes, number):
-    os.mkfifo(recipes / "gate")
-    process = start(recipes)
-    process.send_signal(number)
-    process.communicate(timeout=30)
-    assert process.returncode != 0 and left(recipes) == []
-
-
-def test_what_a_killed_build_left_is_swept_by_the_next(recipes):
-    os.mkfifo(recipes / "gate")
-    process = start(recipes)
-    process.kill()
-    process.communicate(timeout=30)
-    assert left(recipes) == ["slow.building"]
+        os.close(lock)
     os.unlink(recipes / "gate")
     rootfs.build("slow")
     assert left(recipes) == ["slow"]
 
 
-def test_a_build_at_work_is_not_swept(recipes):
-    os.makedirs(recipes / "data/other.building")
-    lock = os.open(recipes / "data/other.building", os.O_RDONLY)
-    try:
-        fcntl.flock(lock, fcntl.LOCK_EX)
+def test_a_workspace_in_use_is_not_swept(recipes):
+    with rootfs.Workspace("other"):
         rootfs.sweep()
-        assert left(recipes) == ["other.building"]
-    finally:
-        os.close(lock)
-    rootfs.sweep()
+        assert left(recipes) == [".other"]
     assert left(recipes) == []
 
 
@@ -154,20 +208,8 @@ def test_removal_takes_all_and_follows_no_link(recipes):
     outside.mkdir()
     (outside / "precious").touch()
     path = rootfs.build("slow")
-    os.chmod(path, stat.S_IRWXU)
     os.symlink(outside, path + "/link")
     rootfs.remove("slow")
     assert left(recipes) == [] and (outside / "precious").exists()
     with pytest.raises(SpecError, match="there is none"):
         rootfs.remove("slow")
-
-
-def start(recipes):
-    """A build in a process of its own, as the command does it, that waits at the gate."""
-    program = (f"from minibox import rootfs\nrootfs.recipes_directory = lambda: {str(recipes / 'recipes')!r}\n"
-               f"rootfs.directory = lambda: {str(recipes / 'data')!r}\n"
-               "from minibox.cli import main\nraise SystemExit(main(['rootfs', 'build', 'slow']))\n")
-    process = subprocess.Popen([sys.executable, "-c", program], stdout=subprocess.DEVNULL,
-                               stderr=subprocess.PIPE, text=True)
-    assert "50 % half" in process.stderr.readline()
-    return process
