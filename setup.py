@@ -40,7 +40,7 @@ class BuildC(build_ext):
     def run(self) -> None:
         package = "minibox" if self.inplace else os.path.join(self.build_lib, "minibox")
         build_engine(os.path.join(package, "minibox-engine"))
-        self.force = True               # nobody tells setuptools of the headers, made ones among them
+        self.force = True               # nobody tells setuptools of the headers, some of them made
         super().run()
 
 

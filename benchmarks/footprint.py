@@ -3,9 +3,9 @@
 
     python benchmarks/footprint.py [--boxes 100]
 
-Starts the boxes from one process, checks that the process has one thread, reads the proportional set size
-(PSS: shared pages divided by their sharers) of every engine and init from /proc/PID/smaps_rollup,
-and lets all of them end.
+Starts the boxes from one process, checks that the process has one thread, reads the proportional
+set size (PSS: shared pages divided by their sharers) of every engine and init from
+/proc/PID/smaps_rollup, and lets all of them end.
 """
 
 from __future__ import annotations

@@ -19,9 +19,9 @@ from minibox import steps  # noqa: E402
 
 HEAD = """# The steps of a plan
 
-Every kind of step, in the order in which boxes are made. This page is made from `minibox/steps.py` by
-`python docs/make_steps.py`; the function of a step in `csrc/` has its name. `minibox plan run ...` shows the steps of
-one box.
+Every kind of step, in the order in which boxes are made. This page is made from
+`minibox/steps.py` by `python docs/make_steps.py`; the function of a step in `csrc/` has its name.
+`minibox plan run ...` shows the steps of one box.
 """
 
 WHO = {"prepare": "the engine, before the box runs", "enter": "init, inside the new namespaces",
@@ -40,8 +40,8 @@ def entry(kind: type[steps.Step]) -> str:
             body.append(f"- {word}: {text.strip()}")
         else:
             body.append(f"  {line.strip()}")
-    return "\n".join([f"## {steps.name_of(kind)}", "", sentence, "", f"- By: {acts}", f"- Fields: {fields}",
-                      *body, ""])
+    return "\n".join([f"## {steps.name_of(kind)}", "", sentence, "", f"- By: {acts}",
+                      f"- Fields: {fields}", *body, ""])
 
 
 def page() -> str:

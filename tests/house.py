@@ -56,8 +56,9 @@ def too_long() -> Iterator[str]:
 def main() -> int:
     wrong = list(too_long())
     print(*wrong, sep="\n", end="\n" if wrong else "")
-    shared = [*map(str, (ROOT / "tests").glob("*.py")), "--scripts-are-modules", "tests/vm/vm-run"]
-    tools = [("ruff", "check", ".", "tests/vm/vm-run"), ("mypy",), ("mypy", "--strict", *shared)]
+    shared = ["tests/vm/vm-run", *map(str, (ROOT / "tests").glob("*.py"))]
+    tools = [("ruff", "check", ".", "tests/vm/vm-run"), ("mypy",),
+             ("mypy", "--strict", "--scripts-are-modules", *shared)]
     failed = [tool[0] for tool in tools
               if subprocess.run([sys.executable, "-m", *tool], cwd=ROOT).returncode]
     return 1 if wrong or failed else 0

@@ -1,7 +1,7 @@
 """Box tests drive the real command, as root and as an unprivileged user.
 
-`boxed("-m", "64M", "--", "/bin/true")` runs `minibox run` and gives what came of it.  A test that takes it
-runs once for each caller; `root_boxed` and `user_boxed` are one of the two.
+`boxed("-m", "64M", "--", "/bin/true")` runs `minibox run` and gives what came of it.  A test that
+takes it runs once for each caller; `root_boxed` and `user_boxed` are one of the two.
 """
 
 from __future__ import annotations
@@ -55,8 +55,8 @@ class Caller:
 
     def command(self, *argv: str, **options: Any) -> subprocess.CompletedProcess[str]:
         """Run any command as this caller."""
-        options = {"stdin": subprocess.DEVNULL, "capture_output": True, "text": True, "timeout": 120,
-                   "env": self.environment, "cwd": "/"} | options
+        options = {"stdin": subprocess.DEVNULL, "capture_output": True, "text": True,
+                   "timeout": 120, "env": self.environment, "cwd": "/"} | options
         return subprocess.run([*self.prefix, *argv], **options)
 
     def minibox(self, *arguments: str, **options: Any) -> subprocess.CompletedProcess[str]:
@@ -113,8 +113,9 @@ def busybox(boxed: Caller) -> Iterator[Path]:
         (root / directory).mkdir(parents=True)
     (root / "bin/busybox").write_bytes(Path("/bin/busybox").read_bytes())
     (root / "bin/busybox").chmod(0o755)
-    for name in ("sh", "true", "cat", "ls", "id", "echo", "touch", "mount", "sleep", "stat", "mkdir",
-                 "readlink", "hostname", "ps", "kill", "dd", "wc", "grep", "head", "yes", "test"):
+    for name in ("sh", "true", "cat", "ls", "id", "echo", "touch", "mount", "sleep", "stat",
+                 "mkdir", "readlink", "hostname", "ps", "kill", "dd", "wc", "grep", "head", "yes",
+                 "test"):
         (root / "bin" / name).symlink_to("busybox")
     for path in (root, *root.rglob("*")):
         os.chown(path, boxed.uid, boxed.gid, follow_symlinks=False)

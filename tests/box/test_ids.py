@@ -22,7 +22,8 @@ def running(boxed, *flags):
     """A box that sleeps; the user id that the host knows its application by."""
     process = subprocess.Popen(
         [*boxed.prefix, *boxed.python, "-m", "minibox", "run", *flags, "--", "/bin/sh", "-c",
-         "echo up; exec sleep 60"], stdout=subprocess.PIPE, text=True, cwd="/", env=boxed.environment)
+         "echo up; exec sleep 60"],
+        stdout=subprocess.PIPE, text=True, cwd="/", env=boxed.environment)
     try:
         assert process.stdout.readline() == "up\n"
         init, = children(process.pid)
@@ -55,8 +56,8 @@ def test_two_boxes_of_root_have_ids_of_their_own(root_boxed):
 def test_the_application_has_no_capability_even_as_uid_0(boxed):
     done = boxed("--", "/bin/grep", "-E", "^(Cap|NoNewPrivs)", "/proc/self/status")
     values = dict(line.split(":\t") for line in done.out.splitlines())
-    assert values == {name: "0" * 16 for name in ("CapInh", "CapPrm", "CapEff", "CapBnd", "CapAmb")} \
-        | {"NoNewPrivs": "1"}
+    sets = ("CapInh", "CapPrm", "CapEff", "CapBnd", "CapAmb")
+    assert values == dict.fromkeys(sets, "0" * 16) | {"NoNewPrivs": "1"}
 
 
 @pytest.mark.needs("userns")
