@@ -104,13 +104,24 @@ def contenders(work: str, rootfs: str) -> dict[str, Callable[[], int]]:
     subprocess.run([*minibox, "plan", "--output", saved, "run", *flags, "/bin/true"], check=True)
     from minibox.engine import path as engine_path
 
+    import minibox as api
+
+    def api_once() -> int:
+        start = time.perf_counter_ns()
+        result = api.run(["/bin/true"], rootfs=rootfs, read_only=True, tmpfs=["/tmp"], ids="one")
+        took = time.perf_counter_ns() - start
+        assert result.reason == "exited" and result.returncode == 0, result
+        return took
+
     def bare_once() -> int:
         done = subprocess.run([bare, "1", rootfs, "/bin/true"], capture_output=True, check=True)
         return int(done.stdout)
 
     found: dict[str, Callable[[], int]] = {
         "bare C program": bare_once,
-        "minibox.run": Server(sys.executable, "-c", BIG_CALLER.format(size=1, rootfs=rootfs)),
+        "minibox.run": api_once,
+        "minibox.run, small caller": Server(
+            sys.executable, "-c", BIG_CALLER.format(size=1, rootfs=rootfs)),
         "minibox.run, 1 GB caller": Server(
             sys.executable, "-c", BIG_CALLER.format(size=GIGABYTE, rootfs=rootfs)),
         "engine, saved plan": command(engine_path(), saved),

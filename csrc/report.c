@@ -192,10 +192,13 @@ static int write_all(int fd, const void *data, size_t size)
     return 0;
 }
 
+/* In one piece: who waits for it is woken once. */
 int mb_write_report(const struct mb_engine *engine, const struct mb_report *report, int fd)
 {
-    int err = write_all(fd, report, sizeof *report);
-    size_t size = engine->box.plan->total * sizeof(struct mb_record);
+    static struct { struct mb_report report; struct mb_record steps[MB_MAX_STEPS]; } all;
+    size_t size = engine->box.plan->total * sizeof *all.steps;
 
-    return err ? err : write_all(fd, engine->box.board->steps, size);
+    all.report = *report;
+    memcpy(all.steps, engine->box.board->steps, size);
+    return write_all(fd, &all, sizeof all.report + size);
 }
