@@ -48,11 +48,9 @@ class Built(Record):
 
 def directory() -> str:
     """Where this user's root file systems are."""
-    if os.getuid() == 0:
-        return "/var/lib/minibox/rootfs"
     base = os.environ.get("XDG_DATA_HOME", "")
-    if not base.startswith("/"):
-        base = os.path.expanduser("~/.local/share")
+    if not base.startswith("/"):                            # the specification ignores such a value
+        base = "/var/lib" if os.getuid() == 0 else os.path.expanduser("~/.local/share")
     return base + "/minibox/rootfs"
 
 
