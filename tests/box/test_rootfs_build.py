@@ -15,7 +15,7 @@ pytestmark = pytest.mark.needs("userns", "overlay", "busybox")
 
 @pytest.fixture
 def built(boxed):
-    """A function that builds a recipe, in a place of the test's own; it is taken away at the end."""
+    """A function that builds a recipe, in a place of the test's own; the end takes it away."""
     boxed.environment["XDG_DATA_HOME"] = str(boxed.scratch / "data")
     made = []
 
