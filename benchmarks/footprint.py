@@ -40,7 +40,8 @@ def main() -> None:
         up = time.perf_counter() - start
         # To read init's takes root: it cannot be traced or looked into, by its own user either.
         inits = 1 if os.geteuid() == 0 else 0
-        pairs = [pss_kib(engine) + sum(map(pss_kib, engine.children()[:inits])) for engine in engines]
+        pairs = [pss_kib(engine) + sum(map(pss_kib, engine.children()[:inits]))
+                 for engine in engines]
         print(f"{len(engines)} boxes up in {up:.2f} s, {me.num_threads()} thread(s) in the caller, "
               f"{len(os.listdir('/proc/self/fd'))} descriptors")
         who = "engine + init" if os.geteuid() == 0 else "engine (init's is not for us to read)"

@@ -3,10 +3,10 @@
 
     python benchmarks/run.py [--rounds 100]
 
-Every contender runs /bin/true of a static busybox with the same mechanics: all namespaces, /proc, a
-minimal /dev, a tmpfs on /tmp, the root file system read-only.  They take turns, in a new random order each
-round, so that a machine whose speed drifts is the same for all.  Times are medians; the ratios
-are what counts on a noisy machine.  What does not run here says why.
+Every contender runs /bin/true of a static busybox with the same mechanics: all namespaces, /proc,
+a minimal /dev, a tmpfs on /tmp, the root file system read-only.  They take turns, in a new random
+order each round, so that a machine whose speed drifts is the same for all.  Times are medians; the
+ratios are what counts on a noisy machine.  What does not run here says why.
 """
 
 from __future__ import annotations
@@ -29,10 +29,11 @@ GIGABYTE = 1 << 30
 
 BIG_CALLER = """
 import sys, time, minibox
+options = dict(rootfs={rootfs!r}, read_only=True, tmpfs=["/tmp"], ids="one")
 ballast = bytearray(b"x") * {size}
 for line in sys.stdin:
     start = time.perf_counter_ns()
-    result = minibox.run(["/bin/true"], rootfs={rootfs!r}, read_only=True, tmpfs=["/tmp"], ids="one")
+    result = minibox.run(["/bin/true"], **options)
     assert result.reason == "exited" and result.returncode == 0, result
     print(time.perf_counter_ns() - start, flush=True)
 """
@@ -51,7 +52,8 @@ class Server:
     """A process that times one round for each line it reads: the API in a caller of its own."""
 
     def __init__(self, *argv: str) -> None:
-        self.process = subprocess.Popen(argv, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+        self.process = subprocess.Popen(argv, stdin=subprocess.PIPE, stdout=subprocess.PIPE,
+                                        text=True)
 
     def __call__(self) -> int:
         assert self.process.stdin and self.process.stdout
@@ -101,10 +103,10 @@ def contenders(work: str, rootfs: str) -> dict[str, Callable[[], int]]:
     if os.access(script, os.X_OK):
         minibox = [script]
     saved = os.path.join(work, "plan")
-    subprocess.run([*minibox, "plan", "--output", saved, "run", *flags, "/bin/true"], check=True)
-    from minibox.engine import path as engine_path
-
+    subprocess.run([*minibox, "plan", "--output", saved, "run", *flags, "/bin/true"],
+                   check=True)
     import minibox as api
+    from minibox.engine import path as engine_path
 
     def api_once() -> int:
         start = time.perf_counter_ns()
@@ -143,7 +145,8 @@ def contenders(work: str, rootfs: str) -> dict[str, Callable[[], int]]:
     return found
 
 
-def measure(found: dict[str, Callable[[], int]], rounds: int) -> tuple[dict[str, float], dict[str, str]]:
+def measure(found: dict[str, Callable[[], int]],
+            rounds: int) -> tuple[dict[str, float], dict[str, str]]:
     """Milliseconds of each contender's median, and why the others do not run."""
     failed: dict[str, str] = {}
     times: dict[str, list[int]] = {name: [] for name in found}
@@ -158,7 +161,8 @@ def measure(found: dict[str, Callable[[], int]], rounds: int) -> tuple[dict[str,
                 continue
             if number >= 2:
                 times[name].append(took)
-    return {name: statistics.median(all_) / 1e6 for name, all_ in times.items() if name not in failed}, failed
+    ran = {name: all_ for name, all_ in times.items() if name not in failed}
+    return {name: statistics.median(all_) / 1e6 for name, all_ in ran.items()}, failed
 
 
 def table(medians: dict[str, float], failed: dict[str, str], rounds: int) -> str:
@@ -177,8 +181,9 @@ def hide_hybrid() -> None:
     """crun runs on cgroup v1 or v2, not on both: begin anew where the second is not seen."""
     unified = "/sys/fs/cgroup/unified"
     if os.geteuid() == 0 and os.path.ismount(unified):
-        os.execvp("unshare", ["unshare", "--mount", "sh", "-c", f'umount {unified} && exec "$@"', "sh",
-                              sys.executable, *sys.argv])
+        script = f'umount {unified} && exec "$@"'
+        os.execvp("unshare", ["unshare", "--mount", "sh", "-c", script, "sh", sys.executable,
+                              *sys.argv])
 
 
 def main() -> None:
