@@ -7,7 +7,6 @@
 #include "engine.h"
 #include "files.h"
 
-#define SAFE_WRITE 4096u                /* what a pipe that can be written to takes without waiting */
 #define END_OF_FILE 4                   /* Ctrl-D */
 
 static bool waiting(const struct mb_relay *relay)
@@ -208,6 +207,8 @@ static void take(struct mb_relay *relay)
     relay->end = (uint32_t)size;
 }
 
+/* Write once what is taken without waiting: that poll says it can be written to holds for a byte, and
+ * only if nobody else writes meanwhile. */
 static ssize_t write_some(const struct mb_relay *relay)
 {
     struct iovec part = { relay->buffer + relay->begin, relay->end - relay->begin };
@@ -215,9 +216,13 @@ static ssize_t write_some(const struct mb_relay *relay)
 
     if (relay->socket)
         return mb_sendmsg(relay->to, &all, MSG_DONTWAIT);
-    if (!relay->never_waits && part.iov_len > SAFE_WRITE)
-        part.iov_len = SAFE_WRITE;
-    return mb_write(relay->to, part.iov_base, part.iov_len);
+    if (relay->never_waits)
+        return mb_write(relay->to, part.iov_base, part.iov_len);
+    int flags = mb_fcntl(relay->to, F_GETFL, 0);    /* the caller's own: for this one call */
+    mb_fcntl(relay->to, F_SETFL, flags | O_NONBLOCK);
+    ssize_t done = mb_write(relay->to, part.iov_base, part.iov_len);
+    mb_fcntl(relay->to, F_SETFL, flags);
+    return done;
 }
 
 /* Write once what waits. */
@@ -319,9 +324,10 @@ void mb_relays_finish(struct mb_engine *engine)
         struct pollfd fds[] = { { engine->signals, POLLIN, 0 }, { engine->control, POLLIN, 0 },
                                 { waiting(&out[0]) ? out[0].to : -1, POLLOUT, 0 },
                                 { waiting(&out[1]) ? out[1].to : -1, POLLOUT, 0 } };
-        struct timespec room = { waiting(&out[0]) || waiting(&out[1]), 0 };
-        int came = mb_ppoll(fds, 4, room.tv_sec && !engine->killed ? NULL : &room);
-        if ((came == 0 && room.tv_sec) || fds[1].revents || (fds[0].revents && mb_told_to_end(engine)))
+        bool full = waiting(&out[0]) || waiting(&out[1]);
+        struct timespec room = { full, 0 };
+        int came = mb_ppoll(fds, 4, full && !engine->killed ? NULL : &room);
+        if ((came == 0 && full) || fds[1].revents || (fds[0].revents && mb_told_to_end(engine)))
             return;
         run_out(engine, &out[0]);
         run_out(engine, &out[1]);

@@ -157,11 +157,12 @@ void mb_fill_report(struct mb_engine *engine, struct mb_report *report)
     if (report->reason == MB_SETUP) {
         int failed = first_failure(box);
         fill_failure(report, box, failed >= 0 ? failed : unfinished(box));
-    } else if (ran) {
+    } else if (ran && !engine->early) {
         report->ended_how = engine->ended_how;
         report->ended_status = engine->ended_status;
     }
-    report->exit_status = status_of(engine, report, report->failed_step == (int)exec);
+    bool at_exec = report->failed_step == (int)exec && mb_step_at(box->plan, exec)->kind == MB_EXEC;
+    report->exit_status = status_of(engine, report, at_exec);
     report->stop_signal = engine->stopping;
     report->lease = box->lease;
     report->started_ns = engine->started_ns;
