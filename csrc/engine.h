@@ -28,6 +28,7 @@ struct mb_engine {
     uint64_t wall_at, stop_at, kill_at, tick_at;    /* deadlines, in ns since the start; 0: none */
     unsigned cpus;                      /* on how many it may run at once */
     int stopping;                       /* the signal by which it was told to stop; 0 */
+    bool early;                         /* that was before the app was known to be there */
     bool killed;                        /* by us */
     bool over_output, over_cputime, over_walltime, out_of_memory;
 

@@ -72,6 +72,7 @@ static void end_by(struct mb_engine *engine, int signal)
 {
     if (!engine->stopping)
         engine->stopping = signal;
+    engine->early = !engine->started;
     kill_box(engine);
 }
 
