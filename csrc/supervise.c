@@ -70,9 +70,10 @@ static void kill_box(struct mb_engine *engine)
 /* Told to end the box by what would be *signal* to any other program. */
 static void end_by(struct mb_engine *engine, int signal)
 {
-    if (!engine->stopping)
+    if (!engine->stopping) {
         engine->stopping = signal;
-    engine->early = !engine->started;
+        engine->early = !engine->started;
+    }
     kill_box(engine);
 }
 
