@@ -64,5 +64,8 @@ def drop_to(entry: pwd.struct_passwd) -> tuple[str, ...]:
 
 def current(home: Path) -> User:
     """The caller of the tests, who is unprivileged already."""
-    name = pwd.getpwuid(os.geteuid()).pw_name
+    try:
+        name = pwd.getpwuid(os.geteuid()).pw_name
+    except KeyError:
+        name = str(os.geteuid())
     return User(name, os.geteuid(), os.getegid(), home, ())

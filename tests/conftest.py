@@ -55,7 +55,7 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
         terminalreporter.section("not run on this machine")
     for reason, tests in sorted(skipped.items()):
         terminalreporter.line(f"{reason}: {len(tests)}")
-        for test in tests:
+        for test in dict.fromkeys(test.split("[")[0] for test in tests):
             terminalreporter.line(f"    {test}")
 
 
