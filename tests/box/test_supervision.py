@@ -58,7 +58,7 @@ ENVIRONMENT = ("PATH=/usr/bin:/bin",)
 
 
 def plan(caller, *argv, init=True, stdin="null", terminal=False, relay=False,
-         stop_timeout_ns=10**10, **watch):
+         stop_timeout_ns=10**10, more=(), **watch):
     """A box with the host's /usr, processes of its own and the caller's own id as 0."""
     links = [MakeLink(target=f"/{name}", to=os.readlink(f"/{name}"))
              for name in ("bin", "lib", "lib64") if os.path.islink(f"/{name}")]
@@ -70,7 +70,7 @@ def plan(caller, *argv, init=True, stdin="null", terminal=False, relay=False,
                for name, minor in (("null", 3), ("zero", 5)))]
     if terminal:
         enter += [MountDevpts(target="/dev/pts"), OpenTerminal()]
-    enter.append(PivotRoot())
+    enter += [*more, PivotRoot()]
     if init:
         enter.append(CloneApp(nested=False, uids=(), gids=(), deny_setgroups=False))
     return Plan(
@@ -170,6 +170,64 @@ def test_a_failing_step_is_named_whoever_took_it(boxed, part):
     status, found, err = run(boxed, bad)
     assert (reason(found), status, found.errno) == ("setup", 125, 5), found
     assert isinstance(list(bad)[found.failed_step], Fail)
+
+
+OURS = {"x86_64": 62, "aarch64": 183}[os.uname().machine]
+
+
+def elf(machine=OURS, loader=b""):
+    """The head of a program for *machine* (as <elf.h> numbers them) that asks for *loader*."""
+    head = struct.pack("<16sHHIQQQI6H", b"\x7fELF\2\1\1", 2, machine, 1, 0, 64, 0, 0, 64, 56,
+                       bool(loader), 0, 0, 0)
+    part = struct.pack("<IIQQQQQQ", 3, 4, 120, 0, 0, len(loader) + 1, len(loader) + 1, 1)
+    return head + (part + loader + b"\0" if loader else b"")
+
+
+EXECUTABLES = {
+    "shebang.absent": (b"#!/opt/perl -w\n", 127, "interpreter_missing", "/opt/perl"),
+    "shebang.crlf": (b"#!/bin/sh\r\n", 127, "interpreter_crlf", "/bin/sh"),
+    "shebang.directory": (b"#!/usr\n", 126, "directory", "/usr"),
+    "shebang.text": (b"#!/t/plain\n", 126, "not_executable", "/t/plain"),
+    "shebang.nested": (b"#!/t/shebang.absent\n", 127, "interpreter_missing", "/opt/perl"),
+    "shebang.loader": (b"#!/t/loader\n", 127, "loader_missing", "/lib/ld-none.so"),
+    "loader": (elf(loader=b"/lib/ld-none.so"), 127, "loader_missing", "/lib/ld-none.so"),
+    "other": (elf(machine=243), 126, "wrong_architecture", "/t/other"),
+    "text": (b"echo hello\n", 126, "not_a_program", "/t/text"),
+    "empty": (b"", 126, "not_a_program", "/t/empty"),
+    "plain": (b"echo hello\n", 126, "not_executable", "/t/plain"),
+    "dangling": ("nowhere", 127, "dangling_link", "/t/dangling"),
+    "loop": ("loop", 126, "link_loop", "/t/loop"),
+    "absent": (None, 127, "missing", "/t/absent"),
+    "text/below": (None, 127, "missing", "/t/text/below"),
+}
+
+
+def test_why_a_program_cannot_be_executed_is_found_out(boxed):
+    directory = boxed.scratch / "programs"
+    directory.mkdir(mode=0o755)
+    for name, (content, *_) in EXECUTABLES.items():
+        if isinstance(content, str):
+            (directory / name).symlink_to(content)
+        elif content is not None:
+            (directory / name).write_bytes(content)
+            (directory / name).chmod(0o644 if name == "plain" else 0o755)
+        if name != "text/below" and content is not None:
+            os.chown(directory / name, boxed.uid, boxed.gid, follow_symlinks=False)
+    os.chown(directory, boxed.uid, boxed.gid)
+    more = OpenTree(tree=1, source=str(directory)), AttachTree(tree=1, target="/t", options=())
+    wrong = {}
+    for name, (_, *expected) in EXECUTABLES.items():
+        status, found, _ = run(boxed, plan(boxed, f"/t/{name}", more=more))
+        got = [status, report.CAUSES[found.cause], found.detail]
+        if got != expected:
+            wrong[name] = got
+    assert wrong == {}
+
+
+def test_a_program_on_a_mount_without_exec_is_told_apart(boxed):
+    more = OpenTree(tree=1, source="/usr"), AttachTree(tree=1, target="/n", options=("noexec",))
+    status, found, _ = run(boxed, plan(boxed, "/n/bin/true", more=more))
+    assert (status, report.CAUSES[found.cause]) == (126, "noexec"), found
 
 
 def test_wall_time_counts_from_exec(boxed):
