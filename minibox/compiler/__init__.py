@@ -39,6 +39,7 @@ def compile(spec: BoxSpec, host: Host) -> Plan:
     filesystem.mount_volumes(draft)
     devices.close_dev(draft)
     filesystem.finish_root(draft)
+    cgroups.join_first(draft)
     ids.release(draft)                  # all mount trees are opened: init may pass
     cgroups.join(draft)
     filesystem.enter_root(draft)        # the host's files are out of reach from here on

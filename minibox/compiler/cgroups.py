@@ -16,6 +16,7 @@ from minibox.steps import (
     Release,
     RemoveCgroup,
     SetAffinity,
+    Step,
     SweepCgroups,
     UnshareCgroup,
     WatchOom,
@@ -233,13 +234,24 @@ def _without(draft: Draft, cap: str, value: object) -> None:
                      if cap == "memory" else "none")
 
 
-def join(draft: Draft) -> None:
-    """On v1 init is moved in while it mounts; then the box gets a view of cgroups of its own."""
+def move_init(draft: Draft) -> list[Step]:
+    """Into the cgroups in which init was not born, as on v1."""
     groups = draft.groups
-    later = [register for register in range(len(groups.places)) if register != groups.born]
-    if later:
-        draft.prepare += [EnterCgroup(cgroup=register) for register in later]
-        draft.prepare.append(Release(gate=GATE_CGROUP))
+    return [EnterCgroup(cgroup=register) for register in range(len(groups.places))
+            if register != groups.born]
+
+
+def join_first(draft: Draft) -> None:
+    """On v1 a user may move processes of the own id only; init gives it up for one of a range."""
+    if draft.ids.how == "range":
+        draft.prepare += move_init(draft)
+
+
+def join(draft: Draft) -> None:
+    """Else init is moved in while it mounts; then the box gets a view of cgroups of its own."""
+    moves = [] if draft.ids.how == "range" else move_init(draft)
+    if moves:
+        draft.prepare += [*moves, Release(gate=GATE_CGROUP)]
         draft.enter.append(Await(gate=GATE_CGROUP))
     draft.enter.append(UnshareCgroup())
 

@@ -88,3 +88,12 @@ def test_uid_4294967295_is_refused_by_name(boxed):
     done = boxed.minibox("run", "-u", "4294967295", "--", "/bin/true")
     assert done.returncode == 125 and "user" in done.stderr and "4294967295" in done.stderr
     assert "Traceback" not in done.stderr
+
+
+@pytest.mark.needs("userns", "subids", "delegation", "cgroup.memory")
+@pytest.mark.parametrize("user", ["0", "1000"])
+def test_a_range_and_a_cgroup_go_together(user_boxed, delegated, user):
+    """On v1 the caller may move init only as long as init has the caller's id."""
+    done = user_boxed("--ids", "range", "-u", user, "-m", "64M", "--", "/bin/sh", "-c", "id -u")
+    assert (done.status, done.out) == (0, f"{user}\n"), done
+    assert done.receipt("memory")["in_force"] == 64 << 20
