@@ -56,19 +56,23 @@ venv: .venv/built .venv/test-requirements
 	    "apt-get install python3-venv python3-dev"; exit 1; } >&2
 	@command -v $${CC:-cc} >/dev/null || { echo "minibox needs a C compiler:" \
 	    "apt-get install gcc libc6-dev"; exit 1; } >&2
-	$(PYTHON) -m venv .venv
-	$(PYTHON) -c '$(REQUIRED)' 'project["build-system"]["requires"] + project["project"]["dependencies"]' | $(PIP)
-	echo '$(CURDIR)' >$$(echo .venv/lib/python3*/site-packages)/minibox.pth
-	printf '#!%s\nimport sys\n\nfrom minibox.cli import main\n\nsys.exit(main())\n' \
+	@echo "making .venv with $(PYTHON), and what pyproject.toml asks for"
+	@$(PYTHON) -m venv .venv
+	@$(PYTHON) -c '$(REQUIRED)' \
+	    'project["build-system"]["requires"] + project["project"]["dependencies"]' | $(PIP)
+	@echo '$(CURDIR)' >$$(echo .venv/lib/python3*/site-packages)/minibox.pth
+	@printf '#!%s\nimport sys\n\nfrom minibox.cli import main\n\nsys.exit(main())\n' \
 	    '$(CURDIR)/$(RUN)' >.venv/bin/minibox
-	chmod 755 .venv/bin/minibox
+	@chmod 755 .venv/bin/minibox
 	@touch $@
 
 .venv/test-requirements: .venv/requirements
-	$(PYTHON) -c '$(REQUIRED)' 'project["project"]["optional-dependencies"]["test"]' | $(PIP)
+	@echo "adding what the tests need"
+	@$(PYTHON) -c '$(REQUIRED)' 'project["project"]["optional-dependencies"]["test"]' | $(PIP)
 	@touch $@
 
 .venv/built: .venv/requirements setup.py $(wildcard csrc/*.[ch] csrc/*.py) \
     minibox/steps.py minibox/plan.py minibox/record.py minibox/report.py
-	$(RUN) setup.py --quiet build_ext --inplace
+	@echo "building the engine and the extension"
+	@$(RUN) setup.py --quiet build_ext --inplace
 	@touch $@
