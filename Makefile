@@ -44,7 +44,7 @@ bench: .venv/built
 	$(RUN) benchmarks/run.py
 
 clean:
-	rm -rf .venv build dist *.egg-info csrc/generated minibox/minibox-engine minibox/_core.*
+	rm -rf .venv build dist *.egg-info csrc/generated minibox/minibox-engine minibox/*.so
 	rm -rf .mypy_cache .ruff_cache .pytest_cache .hypothesis
 	find . -name __pycache__ -prune -exec rm -rf {} +
 
