@@ -54,18 +54,25 @@ def end_by_interrupts() -> None:
     """Let Ctrl-C simply end this process, which has nothing to tidy up before it is the engine.
 
     As KeyboardInterrupt it can be raised in a callback of the import machinery, and is lost there.
+    It is blocked meanwhile: one that Python has noted, but not acted on, when its handler goes is
+    lost as well ("ignored due to race condition"), and to block it is to act on it.
     """
     # Not from signal, which loads enum: 6 ms.
     from _signal import (  # type: ignore[import-not-found]
+        SIG_BLOCK,
         SIG_DFL,
+        SIG_UNBLOCK,
         SIGINT,
         default_int_handler,
         getsignal,
+        pthread_sigmask,
         signal,
     )
 
     if getsignal(SIGINT) is default_int_handler:            # and not ignored
+        pthread_sigmask(SIG_BLOCK, (SIGINT,))
         signal(SIGINT, SIG_DFL)
+        pthread_sigmask(SIG_UNBLOCK, (SIGINT,))
 
 
 def dispatch(argv: Sequence[str]) -> int:

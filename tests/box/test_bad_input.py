@@ -165,13 +165,16 @@ raise SystemExit(cli.main())
 def test_sigint_at_every_moment_of_set_up_ends_the_box(boxed):
     """From within main() on: before it Python itself is interrupted, and says so in its own way."""
     for microseconds in range(0, 40_000, 800):
-        process = subprocess.Popen(
-            [*boxed.prefix, sys.executable, "-c", MAIN, "run", "--", "/bin/sleep", "60"],
-            stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
-            env=boxed.environment, cwd="/")
-        assert process.stdout.readline() == "here\n"
-        time.sleep(microseconds / 1e6)
-        process.send_signal(signal.SIGINT)
-        _, err = process.communicate(timeout=20)
+        with subprocess.Popen(
+                [*boxed.prefix, sys.executable, "-c", MAIN, "run", "--", "/bin/sleep", "60"],
+                stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+                text=True, env=boxed.environment, cwd="/") as process:
+            assert process.stdout.readline() == "here\n"
+            time.sleep(microseconds / 1e6)
+            process.send_signal(signal.SIGINT)
+            try:
+                _, err = process.communicate(timeout=20)
+            finally:
+                process.kill()
         assert process.returncode in (-signal.SIGINT, 128 + signal.SIGINT, 125), (microseconds, err)
         assert "Traceback" not in err, (microseconds, err)
