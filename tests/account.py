@@ -39,7 +39,7 @@ def account() -> Iterator[pwd.struct_passwd]:
                 yield _made(name)
             finally:
                 if pwd.getpwnam(name).pw_gecos == MADE_BY:
-                    subprocess.run(["userdel", name], check=True, capture_output=True)
+                    _administer("userdel", name)
             return
 
 
@@ -50,10 +50,14 @@ def _made(name: str) -> pwd.struct_passwd:
     except KeyError:
         for path in ("/etc/subuid", "/etc/subgid"):         # useradd grants ranges if these exist
             open(path, "a").close()
-        subprocess.run(["useradd", "--no-create-home", "--home-dir", "/nonexistent", "--user-group",
-                        "--shell", "/bin/sh", "--comment", MADE_BY, name],
-                       check=True, capture_output=True)
+        _administer("useradd", "--no-create-home", "--home-dir", "/nonexistent", "--user-group",
+                    "--shell", "/bin/sh", "--comment", MADE_BY, name)
         return pwd.getpwnam(name)
+
+
+def _administer(*argv: str) -> None:
+    done = subprocess.run(argv, capture_output=True, text=True)
+    assert done.returncode == 0, f"{' '.join(argv)}: {done.stderr}"
 
 
 def drop_to(entry: pwd.struct_passwd) -> tuple[str, ...]:
