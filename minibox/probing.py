@@ -93,7 +93,7 @@ def trial_cgroup(parent: str) -> Iterator[str]:
 
 def _locked_cgroup(parent: str) -> tuple[str, int]:
     while True:
-        path = f"{parent}/minibox-{os.urandom(8).hex()}"
+        path = f"{parent}/minibox-{os.urandom(8).hex()[:15]}"        # as long as csrc/box.h has it
         os.mkdir(path)
         with contextlib.suppress(FileNotFoundError):        # swept before it was locked: once more
             fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
