@@ -25,7 +25,8 @@ struct mb_engine {
     uint64_t started_ns;                /* CLOCK_REALTIME */
     bool started;                       /* the app's process is there */
 
-    uint64_t wall_at, stop_at, kill_at, tick_at;    /* deadlines, in ns since the start; 0: none */
+    /* Deadlines, in ns since the start; 0: none. */
+    uint64_t wall_at, stop_at, kill_at, tick_at, resume_at;
     unsigned cpus;                      /* on how many it may run at once */
     int stopping;                       /* the signal by which it was told to stop; 0 */
     bool early;                         /* that was before the app was known to be there */
@@ -73,7 +74,8 @@ bool mb_relays_over(const struct mb_engine *engine);
 /* The box is dead: hand on what is left, as long as the caller takes it. */
 void mb_relays_finish(struct mb_engine *engine);
 void mb_terminal_resize(struct mb_engine *engine);
-void mb_terminal_raw(struct mb_engine *engine);
+/* Put the caller's terminal, if the box has one, in raw mode. False: it is the shell's at the moment. */
+bool mb_terminal_raw(struct mb_engine *engine);
 void mb_terminal_restore(struct mb_engine *engine);
 
 /* report.c */

@@ -115,13 +115,15 @@ static void keep_guard(struct mb_engine *engine)
     engine->guard_pid = pid;
 }
 
-void mb_terminal_raw(struct mb_engine *engine)
+bool mb_terminal_raw(struct mb_engine *engine)
 {
-    if (engine->box.terminal_master < 0 || !engine->box.caller_stdin || !in_foreground())
-        return;
+    if (engine->box.terminal_master < 0 || !engine->box.caller_stdin)
+        return true;
+    if (!in_foreground())
+        return false;
     if (!engine->raw) {
         if (mb_ioctl(0, TCGETS, &engine->saved))
-            return;
+            return true;
         keep_guard(engine);
     }
     struct termios raw = engine->saved;
@@ -134,6 +136,7 @@ void mb_terminal_raw(struct mb_engine *engine)
     mb_ioctl(0, TCSETS, &raw);
     engine->raw = true;
     mb_terminal_resize(engine);
+    return true;
 }
 
 void mb_terminal_restore(struct mb_engine *engine)
@@ -277,7 +280,7 @@ static void run_in(struct mb_engine *engine, struct mb_relay *relay)
     if (relay->to < 0)
         close_from(relay);                          /* so it is left to others */
     if (!waiting(relay) && !relay->paused && ready(relay->from, POLLIN)) {
-        relay->paused = !in_foreground();           /* it is the shell's, until we get SIGCONT */
+        relay->paused = !in_foreground();           /* then it is for the shell */
         if (!relay->paused)
             take(relay);
         if (relay->from < 0 && engine->box.terminal) {

@@ -110,18 +110,20 @@ static void stop(struct mb_engine *engine, uint64_t timeout_ns)
     forward(engine, engine->stopping);
 }
 
-/* Ctrl-Z: the box stops, then the engine itself, until the shell continues it. */
+/* Ctrl-Z, or a terminal wanted in the background: the box stops, then the engine itself, until the shell
+ * continues it. */
 static void suspend(struct mb_engine *engine)
 {
     tell_init(engine, MB_STOP_ALL, 0);
     if (!engine->box.has_init)
         mb_pidfd_send_signal(engine->box.init_pidfd, SIGSTOP);
     mb_terminal_restore(engine);
-    mb_kill(mb_getpid(), SIGSTOP);
+    do
+        mb_kill(mb_getpid(), SIGSTOP);
+    while (!mb_terminal_raw(engine));               /* bg is not enough for it */
     tell_init(engine, MB_CONTINUE_ALL, 0);
     if (!engine->box.has_init)
         mb_pidfd_send_signal(engine->box.init_pidfd, SIGCONT);
-    mb_terminal_raw(engine);
 }
 
 static void act_on(struct mb_engine *engine, int signal)
@@ -143,9 +145,8 @@ static void act_on(struct mb_engine *engine, int signal)
         else
             engine->held |= MB_SIGNAL_BIT(signal);
         break;
-    case SIGCONT:                                   /* perhaps the shell's fg */
+    case SIGCONT:                                   /* after SIGSTOP the shell has set its own modes */
         mb_terminal_raw(engine);
-        engine->in.paused = false;
         forward(engine, signal);
         break;
     case SIGTERM:
@@ -236,6 +237,8 @@ static void start_clocks(struct mb_engine *engine)
         count_cpus(engine);
         plan_tick(engine, 0);
     }
+    if (!mb_terminal_raw(engine))
+        suspend(engine);
     for (int signal = 1; signal <= 64; signal++)
         if (engine->held >> (signal - 1) & 1)
             act_on(engine, signal);
@@ -366,6 +369,10 @@ static void look_at_clock(struct mb_engine *engine)
         kill_box(engine);
     if (is_due(&engine->kill_at, now))
         mb_kill_box(engine);
+    if (engine->in.paused && !engine->resume_at)    /* no signal tells that we are in the foreground */
+        engine->resume_at = now + 100 * MILLISECOND;
+    if (is_due(&engine->resume_at, now))
+        engine->in.paused = false;
     if (is_due(&engine->tick_at, now) && !engine->killed)
         tick(engine);
 }
@@ -373,7 +380,8 @@ static void look_at_clock(struct mb_engine *engine)
 /* How long nothing is to be done for, as ppoll wants it; NULL: until something happens. */
 static struct timespec *next_deadline(const struct mb_engine *engine, struct timespec *room)
 {
-    const uint64_t all[] = { engine->wall_at, engine->stop_at, engine->kill_at, engine->tick_at };
+    const uint64_t all[] = { engine->wall_at, engine->stop_at, engine->kill_at, engine->tick_at,
+                             engine->resume_at };
     uint64_t first = 0, now = mb_now(&engine->box);
 
     for (size_t n = 0; n < sizeof all / sizeof *all; n++)

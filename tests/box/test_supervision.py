@@ -544,3 +544,61 @@ def test_the_end_of_stdin_ends_what_reads_the_terminal(boxed):
 def test_a_terminal_flood_is_ended_on_time(boxed):
     with terminal(boxed, *FLOOD, walltime_ns=300 * MS) as (running, ours, theirs):
         assert running.end()[0] == 124
+
+
+class Shell:
+    """An interactive bash at a terminal of its own, with plans that its user can run by name."""
+
+    def __init__(self, caller, **plans):
+        self.ours, theirs = pty.openpty()
+        os.fchown(theirs, caller.uid, caller.gid)
+        for name, what in plans.items():
+            (caller.scratch / name).write_bytes(encode(what))
+            (caller.scratch / name).chmod(0o644)
+        self.process = subprocess.Popen(
+            [*caller.prefix, "setsid", "--ctty", "--wait", "bash", "--norc", "--noediting", "-i"],
+            stdin=theirs, stdout=theirs, stderr=theirs, cwd=caller.scratch,
+            env=caller.environment | {"PS1": "ready$ ", "E": engine.path()})
+        os.close(theirs)
+        read_until(self.ours, b"ready$ ")
+
+    def type(self, keys, expected):
+        os.write(self.ours, keys)
+        return read_until(self.ours, expected)
+
+    def close(self):
+        self.type(b"exit\n", b"exit")
+        assert self.process.wait(20) == 0
+        os.close(self.ours)
+
+
+def test_a_job_of_an_interactive_shell_obeys_its_keys(boxed):
+    shell = Shell(boxed, cat=plan(boxed, "cat", stdin="caller"))
+    shell.type(b"$E cat\n", b"cat\r\n")
+    shell.type(b"one\n", b"one\r\none\r\n")
+    shell.type(b"\x1a", b"ready$ ")
+    assert b"Stopped" in shell.type(b"jobs; echo $((6*7))\n", b"42\r\n")
+    shell.type(b"fg\n", b"$E cat\r\n")
+    shell.type(b"two\n", b"two\r\ntwo\r\n")
+    shell.type(b"\x03", b"ready$ ")
+    shell.type(b"echo status=$?\n", b"status=130\r\n")
+    shell.close()
+
+
+def test_a_job_in_the_background_leaves_the_terminal_to_the_shell(boxed):
+    shell = Shell(boxed, cat=plan(boxed, "cat", stdin="caller"),
+                  box=plan(boxed, "sh", "-c", "echo up; read x; exit 3", stdin="caller",
+                           terminal=True))
+    shell.type(b"$E cat &\n", b"ready$ ")
+    for _ in range(20):                                     # each line wakes the engine as well
+        shell.type(b"echo $((6*7))\n", b"42\r\n")
+    shell.type(b"fg\n", b"$E cat\r\n")
+    shell.type(b"one\n", b"one\r\none\r\n")
+    shell.type(b"\x04", b"ready$ ")
+    shell.type(b"$E box & wait %1\n", b"Stopped")
+    shell.type(b"stty -a\n", b" icanon")
+    shell.type(b"fg\n", b"up\r\n")
+    shell.type(b"x\n", b"ready$ ")
+    shell.type(b"echo status=$?\n", b"status=3\r\n")
+    shell.type(b"stty -a\n", b" icanon")
+    shell.close()
