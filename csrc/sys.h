@@ -17,7 +17,6 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
-#include <sys/epoll.h>
 #include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
@@ -142,11 +141,6 @@ static inline int mb_fchownat(int dir, const char *path, uid_t uid, gid_t gid, i
     return (int)MB_SYS(FCHOWNAT, __NR_fchownat, dir, path, uid, gid, flags);
 }
 
-static inline int mb_fchmod(int fd, mode_t mode)
-{
-    return (int)MB_SYS(FCHMOD, __NR_fchmod, fd, mode);
-}
-
 static inline int mb_flock(int fd, int operation)
 {
     return (int)MB_SYS(FLOCK, __NR_flock, fd, operation);
@@ -172,11 +166,6 @@ static inline int mb_fstatfs(int fd, struct statfs *about)
     return (int)MB_QUIET(__NR_fstatfs, fd, about);
 }
 
-static inline ssize_t mb_readlinkat(int dir, const char *path, char *text, size_t size)
-{
-    return MB_SYS(READLINKAT, __NR_readlinkat, dir, path, text, size);
-}
-
 static inline int mb_faccessat2(int dir, const char *path, int mode, int flags)
 {
     return (int)MB_SYS(FACCESSAT2, __NR_faccessat2, dir, path, mode, flags);
@@ -190,11 +179,6 @@ static inline ssize_t mb_getdents64(int fd, void *entries, size_t size)
 static inline ssize_t mb_sendfile(int to, int from, size_t size)
 {
     return MB_SYS(SENDFILE, __NR_sendfile, to, from, NULL, size);
-}
-
-static inline ssize_t mb_splice(int from, int to, size_t size, unsigned flags)
-{
-    return MB_QUIET(__NR_splice, from, NULL, to, NULL, size, flags);
 }
 
 static inline int mb_dup3(int from, int to, int flags)
@@ -253,31 +237,6 @@ static inline ssize_t mb_recvmsg(int fd, struct msghdr *message, int flags)
 static inline int mb_eventfd2(unsigned value, int flags)
 {
     return (int)MB_SYS(EVENTFD2, __NR_eventfd2, value, flags | O_CLOEXEC);
-}
-
-static inline int mb_timerfd_create(int clock, int flags)
-{
-    return (int)MB_SYS(TIMERFD_CREATE, __NR_timerfd_create, clock, flags | O_CLOEXEC);
-}
-
-static inline int mb_timerfd_settime(int fd, int flags, const struct itimerspec *when)
-{
-    return (int)MB_SYS(TIMERFD_SETTIME, __NR_timerfd_settime, fd, flags, when, NULL);
-}
-
-static inline int mb_epoll_create1(void)
-{
-    return (int)MB_SYS(EPOLL_CREATE1, __NR_epoll_create1, O_CLOEXEC);
-}
-
-static inline int mb_epoll_ctl(int epoll, int operation, int fd, struct epoll_event *event)
-{
-    return (int)MB_SYS(EPOLL_CTL, __NR_epoll_ctl, epoll, operation, fd, event);
-}
-
-static inline int mb_epoll_wait(int epoll, struct epoll_event *events, int count, int timeout_ms)
-{
-    return (int)MB_QUIET(__NR_epoll_pwait, epoll, events, count, timeout_ms, NULL, 8);
 }
 
 /* EINTR comes back, so that the caller looks at its clock again. */

@@ -48,8 +48,8 @@ class Watch(Step):
 
     Why:    what no kernel limit caps for a whole box, the engine measures and ends.
     Units:  ns and bytes; 0 is no limit. Wall time counts from the application's exec.
-    Errors: EMFILE for the timers.
-    Source: timerfd_create(2), clock_gettime(2); Linux 2.6.25.
+    Errors: none.
+    Source: clock_gettime(2), ppoll(2); Linux 2.6.16.
     """
 
     parts = (PREPARE,)
