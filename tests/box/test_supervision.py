@@ -1,7 +1,4 @@
-"""The engine while a box lives: verdicts, signals at every moment, streams, terminals, its death.
-
-Plans are put together by hand, so what is tested is the engine alone.
-"""
+"""The engine alone, on plans made by hand: verdicts, signals, streams, terminals, its death."""
 
 from __future__ import annotations
 
@@ -53,8 +50,7 @@ from minibox.steps import (
 
 pytestmark = pytest.mark.needs("userns")
 
-MS = 10**6
-ENVIRONMENT = ("PATH=/usr/bin:/bin",)
+MS, ENVIRONMENT = 10**6, ("PATH=/usr/bin:/bin",)
 
 
 def plan(caller, *argv, init=True, stdin="null", terminal=False, relay=False,
