@@ -14,7 +14,7 @@ FUNCTION_LINES, STEP_LINES, FILE_LINES = 60, 40, 600
 DATA = ("minibox/steps.py",)
 """Files that are tables: as long as there are rows."""
 
-HEAD = re.compile(r"^[a-z][^;=#]*?\b(\w+)\([^;]*$")
+HEAD = re.compile(r"^[a-z_][^;=#]*?\b(?!__attribute__)(\w+)\([^;]*$")
 """The first line of a C function: at the margin, and neither a declaration nor an assignment."""
 
 
@@ -47,7 +47,10 @@ def too_long() -> Iterator[str]:
         if lines > FILE_LINES and path not in DATA:
             yield f"{path}: {lines} lines, at most {FILE_LINES}"
         if source.suffix != ".py":
-            for name, first, length in functions(text):
+            found = list(functions(text))
+            if unseen := text.splitlines().count("}") - len(found):
+                yield f"{path}: {unseen} functions with a first line that HEAD does not know"
+            for name, first, length in found:
                 most = STEP_LINES if name.startswith("step_") else FUNCTION_LINES
                 if length > most:
                     yield f"{path}:{first}: {name} has {length} lines, at most {most}"
