@@ -2,6 +2,7 @@
  * pipe and the streams.  Deadlines are the loop's own timeout, so a box that lives for a millisecond costs
  * no descriptors of timers. */
 #include <linux/wait.h>
+#include <string.h>
 #include "engine.h"
 #include "files.h"
 #include "link.h"
@@ -26,9 +27,9 @@ void mb_kill_cgroups(const struct mb_box *box)
             found = false;
             if (mb_read_file(dir, "cgroup.procs", pids, sizeof pids) <= 0)
                 break;
-            for (const char *at = pids; *at; at++) {
-                pid_t pid = 0;
-                for (; *at >= '0' && *at <= '9'; at++)
+            for (const char *at = pids, *end; (end = strchr(at, '\n')); at = end + 1) {
+                pid_t pid = 0;          /* only of a whole line: a part of a pid is another's pid */
+                for (; at < end; at++)
                     pid = pid * 10 + *at - '0';
                 if (pid && pid != self && !mb_kill(pid, SIGKILL))
                     found = true;

@@ -1,141 +1,24 @@
-"""The engine alone, on plans made by hand: verdicts, signals, streams, terminals, its death."""
+"""The engine while a box lives: verdicts, signals at every moment, streams, and its own death."""
 
 from __future__ import annotations
 
-import contextlib
-import fcntl
 import os
 import pty
-import select
 import signal
 import socket
 import struct
 import subprocess
 import sys
-import termios
 import time
 
 import pytest
+from engines import BUSY, FLOOD, HOG, MS, Running, plan, reason, run
 
 from minibox import engine, report
-from minibox.plan import Plan, encode
-from minibox.steps import (
-    AttachTree,
-    Await,
-    BindDevice,
-    CloneApp,
-    CloneInit,
-    CloseFiles,
-    DieWithParent,
-    Exec,
-    Fail,
-    MakeDir,
-    MakeLink,
-    MapIds,
-    MountDevpts,
-    MountProc,
-    MountStage,
-    NewSession,
-    OpenStreams,
-    OpenTerminal,
-    OpenTree,
-    PivotRoot,
-    Release,
-    StopPropagation,
-    StopWith,
-    UseRoot,
-    UseStreams,
-    Watch,
-)
+from minibox.plan import Plan
+from minibox.steps import AttachTree, Fail, OpenTree
 
 pytestmark = pytest.mark.needs("userns")
-
-MS, ENVIRONMENT = 10**6, ("PATH=/usr/bin:/bin",)
-
-
-def plan(caller, *argv, init=True, stdin="null", terminal=False, relay=False,
-         stop_timeout_ns=10**10, more=(), **watch):
-    """A box with the host's /usr, processes of its own and the caller's own id as 0."""
-    links = [MakeLink(target=f"/{name}", to=os.readlink(f"/{name}"))
-             for name in ("bin", "lib", "lib64") if os.path.islink(f"/{name}")]
-    enter = [Await(gate=1), DieWithParent(), StopPropagation(),
-             MountStage(size_bytes=1 << 20, inodes=1000), UseRoot(path="."),
-             OpenTree(tree=0, source="/usr"), AttachTree(tree=0, target="/usr", options=("ro",)),
-             *links, MountProc(target="/proc", hide_others=False), MakeDir(target="/dev"),
-             *(BindDevice(source=f"/dev/{name}", target=f"/dev/{name}", major=1, minor=minor)
-               for name, minor in (("null", 3), ("zero", 5)))]
-    if terminal:
-        enter += [MountDevpts(target="/dev/pts"), OpenTerminal()]
-    enter += [*more, PivotRoot()]
-    if init:
-        enter.append(CloneApp(nested=False, uids=(), gids=(), deny_setgroups=False))
-    return Plan(
-        prepare=(Watch(**watch), StopWith(signal=signal.SIGTERM, timeout_ns=stop_timeout_ns),
-                 OpenStreams(stdin=stdin, terminal=terminal, relay=relay),
-                 CloneInit(namespaces=("user", "mnt", "pid", "net", "ipc", "uts")),
-                 MapIds(uids=(0, caller.uid, 1), gids=(0, caller.gid, 1), deny_setgroups=True),
-                 Release(gate=1)),
-        enter=tuple(enter),
-        app=(NewSession(terminal=terminal), UseStreams(), CloseFiles(), DieWithParent(),
-             Exec(argv=argv, environment=ENVIRONMENT, path="/usr/bin:/bin")),
-        finish=())
-
-
-class Running:
-    """An engine that runs a plan, and its report."""
-
-    def __init__(self, caller, what, *options, prefix=(), control=False, inherited=(), **streams):
-        plan_fd = engine.plan_file(encode(what))
-        self.report_fd, report = os.pipe()
-        command = [*caller.prefix, *prefix, engine.path(), "--plan", str(plan_fd)]
-        ends = [plan_fd, report]
-        self.control = -1
-        if control:
-            end, self.control = os.pipe()
-            ends.append(end)
-            command += ["--control", str(end)]
-        if not options:
-            command += ["--report", str(report)]
-        streams = {"stdin": subprocess.DEVNULL, "stdout": subprocess.PIPE,
-                   "stderr": subprocess.PIPE} | streams
-        self.process = subprocess.Popen([*command, *options], pass_fds=(*ends, *inherited),
-                                        env=caller.environment, cwd="/", **streams)
-        for fd in ends:
-            os.close(fd)
-
-    def send(self, operation, value=0):
-        os.write(self.control, struct.pack("=Ii", operation, value))
-
-    def await_line(self, line):
-        assert self.process.stdout.readline() == line + b"\n"
-
-    def end(self, timeout=20):
-        """Its exit status, its report (None if it wrote none), what is left of its output."""
-        try:
-            out, err = self.process.communicate(timeout=timeout)
-        except subprocess.TimeoutExpired:
-            self.process.kill()
-            raise
-        with open(self.report_fd, "rb") as file:
-            block = file.read()
-        if self.control >= 0:
-            os.close(self.control)
-        found = report.decode(block) if block else None
-        assert found is None or found.exit_status == self.process.returncode
-        return self.process.returncode, found, (out or b"") + (err or b"")
-
-
-def run(caller, what, *options, **streams):
-    return Running(caller, what, *options, **streams).end()
-
-
-def reason(found):
-    return report.REASONS[found.reason]
-
-
-BUSY = ("sh", "-c", "(while :; do :; done) & while :; do :; done")
-FLOOD = ("sh", "-c", "cat /dev/zero")
-HOG = ("python3", "-c", "held = bytearray(b'x') * (256 << 20)\nimport time; time.sleep(60)")
 
 
 # ---- verdicts ----------------------------------------------------------------------------------
@@ -464,137 +347,3 @@ def test_the_box_has_three_descriptors_and_init_two(boxed):
     for end in extra:
         os.close(end)
     assert sorted(link.split(":")[0] for link in links) == ["anon_inode", "socket"], links
-
-
-# ---- terminals ---------------------------------------------------------------------------------
-
-@contextlib.contextmanager
-def terminal(boxed, *argv, **watch):
-    """A box with a terminal, run by somebody at another, which is restored in the end: the engine,
-    and both ends of that other."""
-    ours, theirs = pty.openpty()
-    before = termios.tcgetattr(theirs)
-    fcntl.ioctl(theirs, termios.TIOCSWINSZ, struct.pack("4H", 33, 77, 0, 0))
-    running = Running(boxed, plan(boxed, *argv, terminal=True, stdin="caller", **watch),
-                      stdin=theirs, stdout=theirs)
-    try:
-        yield running, ours, theirs
-        until = time.monotonic() + 10                       # after SIGKILL another process does it
-        while termios.tcgetattr(theirs) != before and time.monotonic() < until:
-            pass
-        assert termios.tcgetattr(theirs) == before, "the caller's terminal is restored"
-    finally:
-        os.close(ours)
-        os.close(theirs)
-
-
-def read_until(fd, text):
-    got, until = b"", time.monotonic() + 20
-    while text not in got and select.select([fd], [], [], until - time.monotonic())[0]:
-        got += os.read(fd, 4096)
-    assert text in got, got
-    return got
-
-
-@pytest.mark.parametrize("how", ["exit", "walltime", "SIGTERM", "SIGHUP", "SIGKILL"])
-def test_the_callers_terminal_is_restored_however_it_ends(boxed, how):
-    argv = ("sh", "-c", "stty size; echo up; read line; exit 6")
-    with terminal(boxed, *argv, **({"walltime_ns": 500 * MS} if how == "walltime" else {})) as (
-            running, ours, theirs):
-        got = read_until(ours, b"up\r\n")
-        assert b"33 77\r\n" in got and not termios.tcgetattr(theirs)[3] & termios.ICANON
-        if how == "exit":
-            os.write(ours, b"go\n")
-        elif how != "walltime":
-            running.process.send_signal(getattr(signal, how))
-        status, _, _ = running.end()
-        assert status == {"exit": 6, "walltime": 124, "SIGTERM": 143, "SIGHUP": 129,
-                          "SIGKILL": -9}[how]
-
-
-def test_a_new_window_size_reaches_the_box(boxed):
-    code = ("import os, signal; signal.pthread_sigmask(0, [28]); print('up', flush=True); "
-            "signal.sigwait([28]); print(*os.get_terminal_size())")
-    with terminal(boxed, "python3", "-c", code) as (running, ours, theirs):
-        read_until(ours, b"up\r\n")
-        fcntl.ioctl(theirs, termios.TIOCSWINSZ, struct.pack("4H", 44, 99, 0, 0))
-        running.process.send_signal(signal.SIGWINCH)
-        read_until(ours, b"99 44\r\n")
-        assert running.end()[0] == 0
-
-
-def test_keys_are_signals_in_the_boxs_own_terminal(boxed):
-    code = "import signal, time; signal.signal(2, 0); print('up', flush=True); time.sleep(60)"
-    with terminal(boxed, "python3", "-c", code) as (running, ours, theirs):
-        read_until(ours, b"up\r\n")
-        os.write(ours, b"\x03")
-        status, found, _ = running.end()
-        assert (status, reason(found)) == (130, "signaled")
-
-
-def test_the_end_of_stdin_ends_what_reads_the_terminal(boxed):
-    status, _, out = run(boxed, plan(boxed, "cat", terminal=True, stdin="caller"))
-    assert (status, out) == (0, b"")
-
-
-def test_a_terminal_flood_is_ended_on_time(boxed):
-    with terminal(boxed, *FLOOD, walltime_ns=300 * MS) as (running, ours, theirs):
-        assert running.end()[0] == 124
-
-
-class Shell:
-    """An interactive bash at a terminal of its own, with plans that its user can run by name."""
-
-    def __init__(self, caller, **plans):
-        self.ours, theirs = pty.openpty()
-        os.fchown(theirs, caller.uid, caller.gid)
-        for name, what in plans.items():
-            (caller.scratch / name).write_bytes(encode(what))
-            (caller.scratch / name).chmod(0o644)
-        self.process = subprocess.Popen(
-            [*caller.prefix, "setsid", "--ctty", "--wait", "bash", "--norc", "--noediting", "-i"],
-            stdin=theirs, stdout=theirs, stderr=theirs, cwd=caller.scratch,
-            env=caller.environment | {"PS1": "ready$ ", "E": engine.path()})
-        os.close(theirs)
-        read_until(self.ours, b"ready$ ")
-
-    def type(self, keys, expected):
-        os.write(self.ours, keys)
-        return read_until(self.ours, expected)
-
-    def close(self):
-        self.type(b"exit\n", b"exit")
-        assert self.process.wait(20) == 0
-        os.close(self.ours)
-
-
-def test_a_job_of_an_interactive_shell_obeys_its_keys(boxed):
-    shell = Shell(boxed, cat=plan(boxed, "cat", stdin="caller"))
-    shell.type(b"$E cat\n", b"cat\r\n")
-    shell.type(b"one\n", b"one\r\none\r\n")
-    shell.type(b"\x1a", b"ready$ ")
-    assert b"Stopped" in shell.type(b"jobs; echo $((6*7))\n", b"42\r\n")
-    shell.type(b"fg\n", b"$E cat\r\n")
-    shell.type(b"two\n", b"two\r\ntwo\r\n")
-    shell.type(b"\x03", b"ready$ ")
-    shell.type(b"echo status=$?\n", b"status=130\r\n")
-    shell.close()
-
-
-def test_a_job_in_the_background_leaves_the_terminal_to_the_shell(boxed):
-    shell = Shell(boxed, cat=plan(boxed, "cat", stdin="caller"),
-                  box=plan(boxed, "sh", "-c", "echo up; read x; exit 3", stdin="caller",
-                           terminal=True))
-    shell.type(b"$E cat &\n", b"ready$ ")
-    for _ in range(20):                                     # each line wakes the engine as well
-        shell.type(b"echo $((6*7))\n", b"42\r\n")
-    shell.type(b"fg\n", b"$E cat\r\n")
-    shell.type(b"one\n", b"one\r\none\r\n")
-    shell.type(b"\x04", b"ready$ ")
-    shell.type(b"$E box & wait %1\n", b"Stopped")
-    shell.type(b"stty -a\n", b" icanon")
-    shell.type(b"fg\n", b"up\r\n")
-    shell.type(b"x\n", b"ready$ ")
-    shell.type(b"echo status=$?\n", b"status=3\r\n")
-    shell.type(b"stty -a\n", b" icanon")
-    shell.close()
