@@ -66,6 +66,9 @@ void mb_diagnose_exec(struct mb_box *box, const char *path, int err);
 /* supervise.c: kill all that a cgroup of the box holds, but for this process. */
 void mb_kill_cgroups(const struct mb_box *box);
 
+/* relay.c: give *terminal* the size of the caller's, where one of descriptors 0 to 2 is that. */
+void mb_copy_size(int terminal);
+
 /* init.c: what PID 1 does after CloneInit, in the child; never returns. */
 _Noreturn void mb_init(struct mb_box *box);
 /* init.c: what the app's process does after CloneApp, in the child; never returns. */

@@ -74,15 +74,21 @@ void mb_relays_open(struct mb_engine *engine)
 
 /* ---- the caller's terminal ---- */
 
-void mb_terminal_resize(struct mb_engine *engine)
+void mb_copy_size(int terminal)
 {
     struct winsize size;
 
-    for (int fd = 0; fd < 3 && engine->box.terminal_master >= 0; fd++)
+    for (int fd = 0; fd < 3; fd++)
         if (!mb_ioctl(fd, TIOCGWINSZ, &size)) {
-            mb_ioctl(engine->box.terminal_master, TIOCSWINSZ, &size);
+            mb_ioctl(terminal, TIOCSWINSZ, &size);
             return;
         }
+}
+
+void mb_terminal_resize(struct mb_engine *engine)
+{
+    if (engine->box.terminal_master >= 0)
+        mb_copy_size(engine->box.terminal_master);
 }
 
 /* A job in the background leaves the terminal's modes alone: they are the shell's. */
@@ -164,7 +170,6 @@ void mb_relays_terminal(struct mb_engine *engine, int master)
     if (engine->box.caller_stdin)
         open_relay(&engine->in, reopen(0, O_RDONLY), mb_fcntl(master, F_DUPFD_CLOEXEC, 3));
     mb_terminal_raw(engine);
-    mb_terminal_resize(engine);
 }
 
 /* ---- carrying ---- */

@@ -65,6 +65,7 @@ int step_open_terminal(struct mb_box *box, const struct mb_open_terminal *step)
         return slave;
     if (step->uid >= 0)
         err = mb_fchownat(slave, "", (uid_t)step->uid, (gid_t)-1, AT_EMPTY_PATH);
+    mb_copy_size(master);               /* here, or the application may be quicker than the engine */
     if (!err)
         err = mb_link_send(box->link, &message, &master, 1);
     if (!err)
