@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from minibox.compiler.draft import Draft
 from minibox.compiler.ids import inside
+from minibox.errors import HostError
 from minibox.spec import HOST_VIEW
 from minibox.steps import (
     ChangeDir,
@@ -36,12 +37,19 @@ def supervise(draft: Draft) -> None:
         StopWith(signal=spec.stop_signal, timeout_ns=ns(spec.stop_timeout_s)),
         OpenStreams(stdin="caller" if spec.stdin else "null", terminal=spec.terminal,
                     relay=limits.output_bytes is not None, owner=draft.ids.owner)]
-    for cap, asked, mechanism in (
-            ("timeout", limits.walltime_s, "the engine's timer, from exec on"),
-            ("cpu-time", limits.cputime_s, "cgroup, read by the engine" if draft.groups.places
-             else "/proc, read by init; RLIMIT_CPU for each process"),
-            ("output-limit", limits.output_bytes, "the engine's relay")):
-        draft.receipt(cap, asked, asked, mechanism if asked is not None else "none")
+    summed = spec.init or bool(draft.groups.places)
+    if limits.cputime_s is not None and not summed and not spec.best_effort:
+        raise HostError("cpu-time", "without a cgroup init adds up what its processes use, and "
+                        "there is none", "leave --no-init out; or add --best-effort to cap each "
+                        "process by itself")
+    for cap, asked, in_force, mechanism in (
+            ("timeout", limits.walltime_s, limits.walltime_s, "the engine's timer, from exec on"),
+            ("cpu-time", limits.cputime_s, limits.cputime_s if summed else None,
+             "cgroup, read by the engine" if draft.groups.places else
+             "/proc, read by init; RLIMIT_CPU for each process" if summed else
+             "RLIMIT_CPU for each process"),
+            ("output-limit", limits.output_bytes, limits.output_bytes, "the engine's relay")):
+        draft.receipt(cap, asked, in_force, mechanism if asked is not None else "none")
 
 
 def clone(draft: Draft) -> None:

@@ -434,3 +434,13 @@ def test_more_places_than_a_plan_can_hold_are_refused() -> None:
     many = tuple(Mount(type="tmpfs", target=f"/t{n}") for n in range(600))
     with pytest.raises(SpecError, match="too many"):
         compile(replace(DEFAULT, mounts=many), hosts.HOST_FULL)
+
+
+def test_cpu_time_without_an_init_or_a_cgroup_is_refused():
+    asked = replace(DEFAULT, init=False, limits=Limits(cputime_s=1.0))
+    with pytest.raises(HostError) as caught:
+        compile(asked, hosts.HOST_NO_CGROUP)
+    assert (caught.value.feature, "--no-init" in caught.value.hint) == ("cpu-time", True)
+    made = compile(replace(asked, best_effort=True), hosts.HOST_NO_CGROUP)
+    assert receipts(made)["cpu-time"]["in_force"] is None
+    assert compile(replace(asked, init=True), hosts.HOST_NO_CGROUP)
