@@ -30,6 +30,12 @@ ls /host/root/ >/dev/null               # this mounts what is below
 mount -t ext4 -o noatime /dev/vda /scratch
 
 copy_on_write ''
+# Nothing may change below an overlay, but other runs of the tests make and remove accounts.
+for file in /root/etc/passwd* /root/etc/shadow* /root/etc/group* /root/etc/gshadow* /root/etc/sub?id*; do
+    cp -p "$file" "$file.copy"
+    mv "$file.copy" "$file"
+done
+rm -f /root/etc/*.lock
 for dir in dev proc sys; do mount --move /$dir /root/$dir; done
 mount -t cgroup2 -o nsdelegate,memory_recursiveprot cgroup2 /root/sys/fs/cgroup
 mount -t tmpfs -o mode=755 tmpfs /root/run

@@ -15,8 +15,9 @@ pytestmark = pytest.mark.needs("vm")
 
 HERE = Path(__file__).parent
 VM_RUN = HERE / "vm-run"
-BOXES = ("caps", "namespaces", "ids", "filesystem", "doctor", "delegate")
-"""Files of tests/box where the version of cgroups, or of the kernel, makes a difference."""
+BOXES = ("box/test_caps.py", "box/test_namespaces.py", "box/test_ids.py", "box/test_filesystem.py",
+         "box/test_doctor.py", "box/test_delegate.py", "fault")
+"""Tests where the version of cgroups, or of the kernel, makes a difference."""
 
 SAME = "not size_that_is_none and not ulimits and not ids_asked_for"
 ROOT, USER = f"(test_caps or not [user) and {SAME}", f"not [root and {SAME}"
@@ -36,7 +37,7 @@ def test_boxes_do_under_cgroup_v2_what_they_must(user, chosen, required, tmp_pat
     results.chmod(0o777)
     command = [sys.executable, "-m", "pytest", "-v", "-p", "no:cacheprovider", "--no-header",
                "-k", chosen, f"--junit-xml={results}/results.xml",
-               *(f"tests/box/test_{name}.py" for name in BOXES)]
+               *(f"tests/{name}" for name in BOXES)]
     options = ["--timeout", "600", "--share", results, *(["--user", user] if user else [])]
     # the temporary directories of the tests inside are the machine's own
     environment = {name: value for name, value in os.environ.items() if name != "TMPDIR"}
