@@ -77,6 +77,8 @@ def box_spec(argv: Iterable[str], *, limits: spec.Limits | None = None,
              env: Mapping[str, str] | Iterable[str | tuple[str, str]] = (),
              env_files: Iterable[Path] = (), network: str = "none", pid: str = "private",
              ipc: str = "private", uts: str = "private", time_offset: float | str | None = None,
+             cap_add: Iterable[str] = (), cap_drop: Iterable[str] = (), privileged: bool = False,
+             security_opts: Iterable[str] = (), without: Iterable[str] = (),
              terminal: bool = False, stop_signal: int | str = "TERM",
              stop_timeout: float | str = 10.0, **others: Any) -> BoxSpec:
     """A box that runs *argv*, by what people say of it.
@@ -86,14 +88,18 @@ def box_spec(argv: Iterable[str], *, limits: spec.Limits | None = None,
     otherwise.  volumes: "SOURCE:TARGET[:ro]"; mounts: "type=bind,..."; tmpfs: "TARGET[:size=16m]";
     devices: "SOURCE[:TARGET]".  cwd: where it starts, in the box.  user: "UID[:GID]".  network:
     "none" or "host"; pid, ipc, uts: "private" or "host".  time_offset: seconds of boot time, or
-    "monotonic=SECONDS,boottime=SECONDS".  others: hostname, read_only, writable, root_by, ids,
-    cgroups, best_effort, init, stdin, as in BoxSpec.
+    "monotonic=SECONDS,boottime=SECONDS".  cap_add, cap_drop: names of capabilities, or "ALL".
+    security_opts: "seccomp=unconfined", "seccomp=FILE", "landlock=off", "unmask=PATH".
+    privileged: all capabilities, no filter of system calls, no Landlock, no masks.  without:
+    names of LAYERS.  others: hostname, read_only, writable, root_by, ids, cgroups, best_effort,
+    init, stdin, seccomp_log, as in BoxSpec.
 
     Errors: SpecError.
     """
     for name in others:
         if name not in BoxSpec.__fields__:
             raise TypeError(f"there is no argument {name!r}")
+    without = tuple(_each(_same, "without", without))
     return BoxSpec(
         argv=tuple(argv), limits=limits or spec.Limits(),
         rootfs=spec.HOST_VIEW if rootfs is None else _root(os.fspath(rootfs)),
@@ -102,7 +108,9 @@ def box_spec(argv: Iterable[str], *, limits: spec.Limits | None = None,
                 *_each(parse.tmpfs, "tmpfs", tmpfs)),
         devices=tuple(_each(_device, "device", devices)),
         workdir=os.fspath(cwd), user=_user(user),
-        environment=_environment(env, env_files, terminal),
+        environment=_environment(env, env_files, terminal, "environment" in without),
+        capabilities=_capabilities(("ALL",) if privileged else cap_add, cap_drop),
+        **_walls(privileged, security_opts, without),
         share=_shared(net=network, pid=pid, ipc=ipc, uts=uts),
         terminal=terminal, stop_signal=parse.signal("stop-signal", stop_signal),
         stop_timeout_s=parse.duration("stop-timeout", stop_timeout),
@@ -211,12 +219,15 @@ def _user(user: str | int | User) -> User:
 
 
 def _environment(env: Mapping[str, str] | Iterable[str | tuple[str, str]],
-                 files: Iterable[Path], terminal: bool) -> tuple[tuple[str, str], ...]:
-    """NAME to VALUE: of the files, then of *env*; a terminal's program must know its kind."""
+                 files: Iterable[Path], terminal: bool, all_of_it: bool
+                 ) -> tuple[tuple[str, str], ...]:
+    """NAME to VALUE: of the files, then of *env*; a terminal's program must know its kind.
+    all_of_it: what the caller has, first."""
     caller = dict(os.environ)
-    found = {"TERM": caller["TERM"]} if terminal and "TERM" in caller else {}
+    found = {name: value for name, value in caller.items()
+             if all_of_it or terminal and name == "TERM"}
     for path in files:
-        found.update(parse.env_file("env-file", _text_of(os.fspath(path)), caller))
+        found.update(parse.env_file("env-file", _text_of("env-file", os.fspath(path)), caller))
     for one in env.items() if hasattr(env, "items") else env:
         pair = parse.env("env", one, caller) if isinstance(one, str) else one
         if pair:
@@ -224,12 +235,51 @@ def _environment(env: Mapping[str, str] | Iterable[str | tuple[str, str]],
     return tuple(found.items())
 
 
-def _text_of(path: str) -> str:
+def _text_of(field: str, path: str) -> str:
     try:
         with open(path, encoding="utf-8", errors="surrogateescape") as file:
             return file.read()
     except OSError as error:
-        raise SpecError("env-file", path, f"it cannot be read: {error.strerror}") from error
+        raise SpecError(field, path, f"it cannot be read: {error.strerror}") from error
+
+
+def _same(field: str, text: str) -> str:
+    return text
+
+
+def _capabilities(added: Iterable[str], dropped: Iterable[str]) -> tuple[str, ...]:
+    """Those that were added and not dropped, in the kernel's order; "ALL" is every one."""
+    def names(field: str, asked: Iterable[str]) -> set[str]:
+        found = {name.upper().removeprefix("CAP_") for name in _each(_same, field, asked)}
+        if unknown := sorted(found.difference(spec.CAPABILITIES, ("ALL",))):
+            raise SpecError(field, unknown[0], "give a capability by its name, such as NET_RAW, "
+                            "or ALL (capabilities(7))")
+        return set(spec.CAPABILITIES) if "ALL" in found else found
+
+    kept = names("cap-add", added) - names("cap-drop", dropped)
+    return tuple(name for name in spec.CAPABILITIES if name in kept)
+
+
+def _walls(privileged: bool, options: Iterable[str], without: tuple[str, ...]) -> dict[str, Any]:
+    """What --privileged and each --security-opt say of the filter, Landlock and the masks."""
+    found: dict[str, Any] = {"without": without}
+    if privileged:
+        found = {"seccomp": "unconfined", "landlock": False, "unmask": ("ALL",),
+                 "without": tuple(dict.fromkeys((*without, "namespace-limit")))}
+    for option in _each(_same, "security-opt", options):
+        name, _, value = option.replace(":", "=", 1).partition("=")
+        if name == "seccomp" and value == "unconfined":
+            found["seccomp"] = value
+        elif name == "seccomp" and value:
+            found["seccomp"] = _text_of("security-opt seccomp", value).lstrip()
+        elif (name, value) == ("landlock", "off"):
+            found["landlock"] = False
+        elif name == "unmask" and value:
+            found["unmask"] = (*found.get("unmask", ()), *value.split(":"))
+        elif option != "no-new-privileges":         # which always holds
+            raise SpecError("security-opt", option, "use seccomp=FILE, seccomp=unconfined, "
+                            "landlock=off or unmask=PATH")
+    return found
 
 
 def _shared(**kinds: str) -> tuple[str, ...]:

@@ -16,6 +16,24 @@ if TYPE_CHECKING:
 NAMESPACES = ("user", "mnt", "pid", "net", "ipc", "uts", "cgroup", "time")
 """All kinds of namespace, by their names in /proc/PID/ns."""
 
+LAYERS = (
+    "pid", "net", "ipc", "uts", "cgroup", "nested-user", "namespace-limit", "pivot-root", "view",
+    "propagation", "masks", "read-only-paths", "hidepid", "boot-id", "dev", "nosuid", "nodev",
+    "tmpfs-caps", "keyring", "capabilities", "no-new-privs", "landlock", "seccomp", "rlimits",
+    "pids", "oom-score", "session", "streams", "descriptors", "environment", "umask", "signals",
+    "parent-death")
+"""The walls of a box that can be left out, one by one, to see what each of them holds. The user and
+mount namespaces are not among them: without those, set-up would change the host itself."""
+
+CAPABILITIES = (
+    "CHOWN", "DAC_OVERRIDE", "DAC_READ_SEARCH", "FOWNER", "FSETID", "KILL", "SETGID", "SETUID",
+    "SETPCAP", "LINUX_IMMUTABLE", "NET_BIND_SERVICE", "NET_BROADCAST", "NET_ADMIN", "NET_RAW",
+    "IPC_LOCK", "IPC_OWNER", "SYS_MODULE", "SYS_RAWIO", "SYS_CHROOT", "SYS_PTRACE", "SYS_PACCT",
+    "SYS_ADMIN", "SYS_BOOT", "SYS_NICE", "SYS_RESOURCE", "SYS_TIME", "SYS_TTY_CONFIG", "MKNOD",
+    "LEASE", "AUDIT_WRITE", "AUDIT_CONTROL", "SETFCAP", "MAC_OVERRIDE", "MAC_ADMIN", "SYSLOG",
+    "WAKE_ALARM", "BLOCK_SUSPEND", "AUDIT_READ", "PERFMON", "BPF", "CHECKPOINT_RESTORE")
+"""All capabilities without their CAP_; the place is the number (capabilities(7), Linux 5.9)."""
+
 MAX_ID = 2**32 - 2
 """The largest user or group id: 2**32 - 1 means "no id" to the kernel."""
 
@@ -212,12 +230,22 @@ class BoxSpec(Record):
     share: kinds of namespace that stay the host's (net, pid, ipc, uts).
     ids: "auto", "one" or "range".  cgroups: "auto" (when a cap needs one), "enabled", "disabled".
     keep: where what the box writes stays, None to forget it.  root_by: "pivot_root" or "chroot".
+    capabilities: those that the application keeps, in its own user namespace, of CAPABILITIES.
+    seccomp: "default", "unconfined", or a profile in Docker's JSON; seccomp_log: count what it
+    refuses.  unmask: paths of /proc that are neither masked nor read-only, ("ALL",) for all.
+    without: LAYERS that are left out.
     """
 
     argv: tuple[str, ...]
     environment: tuple[tuple[str, str], ...] = ()
     workdir: str = "/"
     user: User = User()
+    capabilities: tuple[str, ...] = ()
+    seccomp: str = "default"
+    seccomp_log: bool = False
+    landlock: bool = True
+    unmask: tuple[str, ...] = ()
+    without: tuple[str, ...] = ()
     hostname: str = "minibox"
     rootfs: str = HOST_VIEW
     read_only: bool = False
@@ -242,6 +270,7 @@ class BoxSpec(Record):
     def __post_init__(self) -> None:
         self._check_program()
         self._check_root()
+        self._check_walls()
         for kind in self.share:
             if kind not in ("net", "pid", "ipc", "uts"):
                 raise SpecError("share", kind, "only net, pid, ipc and uts can be the host's")
@@ -301,3 +330,20 @@ class BoxSpec(Record):
                                         ("--keep", self.keep is not None)) if on]
         if len(chosen) > 1:
             raise SpecError(chosen[1], chosen[0], "these contradict each other, choose one")
+
+    def _check_walls(self) -> None:
+        for name in self.capabilities:
+            if name not in CAPABILITIES:
+                raise SpecError("cap-add", name, "give a capability by its name, such as NET_RAW, "
+                                "or ALL (capabilities(7))")
+        for layer in self.without:
+            if layer not in LAYERS:
+                raise SpecError("without", layer, f"the layers are {', '.join(LAYERS)}")
+        if self.seccomp not in ("default", "unconfined") and not self.seccomp.startswith("{"):
+            raise SpecError("security-opt seccomp", self.seccomp, "give unconfined, or a file with "
+                            "a profile in JSON, as for Docker")
+        if self.seccomp_log and (self.seccomp == "unconfined" or "seccomp" in self.without):
+            raise SpecError("seccomp-log", True, "this box has no filter that could refuse a call")
+        for path in self.unmask:
+            if path != "ALL":
+                _text("security-opt unmask", path, absolute=True)

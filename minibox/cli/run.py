@@ -68,6 +68,15 @@ Who and where it is
       --uts private|host        the host's name [private]
       --time-offset SECONDS     shift its uptime; or monotonic=SECONDS,boottime=SECONDS
 
+Walls, which are all up unless you take them down
+      --cap-add NAME ...        a capability that it keeps, in its own user namespace; or ALL
+      --cap-drop NAME ...       one that --cap-add ALL or --privileged would give
+      --security-opt NAME=VALUE ...  seccomp=unconfined, or seccomp=FILE for another filter, in
+                                Docker's JSON; landlock=off; unmask=PATH of /proc, or ALL
+      --seccomp-log             say which system calls were refused, and how often
+      --privileged              all capabilities, no filter, no Landlock, no masks: for lessons
+      --without LAYER ...       leave one wall out, to see what it holds (see `minibox probe`)
+
 How it runs and ends
   -i, --interactive             it reads your stdin [it reads nothing]
   -t, --tty                     it has a terminal of its own
@@ -94,7 +103,9 @@ FIELDS = {"rootfs": "rootfs", "read-only": "read_only", "rw": "writable", "keep"
           "env-file": "env_files", "hostname": "hostname", "network": "network", "pid": "pid",
           "ipc": "ipc", "uts": "uts", "time-offset": "time_offset", "interactive": "stdin",
           "tty": "terminal", "stop-signal": "stop_signal", "stop-timeout": "stop_timeout",
-          "cgroups": "cgroups", "best-effort": "best_effort"}
+          "cgroups": "cgroups", "best-effort": "best_effort", "cap-add": "cap_add",
+          "cap-drop": "cap_drop", "security-opt": "security_opts", "seccomp-log": "seccomp_log",
+          "privileged": "privileged", "without": "without"}
 """Options that become an argument of box_spec."""
 
 

@@ -32,6 +32,10 @@ class Draft:
         self.receipts: list[dict[str, Any]] = []
         self.trees = 0
 
+    def has(self, layer: str) -> bool:
+        """Is this layer to be there?  For each that is left out `plan` makes the receipt."""
+        return layer not in self.spec.without
+
     def need(self, feature: str) -> None:
         """Refuse the box if this host lacks *feature*, which is none of its caps."""
         if feature not in self.host.features:
@@ -69,6 +73,8 @@ class Draft:
         self.receipt(cap, asked, None, instead, reason)
 
     def plan(self) -> Plan:
+        for layer in self.spec.without:
+            self.receipt(layer, None, None, "none", "left out")
         made = Plan(prepare=tuple(self.prepare), enter=tuple(self.enter), app=tuple(self.app),
                     finish=tuple(self.finish), notes=dumps({"receipts": self.receipts}))
         if len(made) > MAX_STEPS:
