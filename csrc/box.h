@@ -26,6 +26,7 @@ struct mb_box {
     int trees[MB_MAX_TREES];            /* detached mount trees, -1: none */
     int null;                           /* the verified null device as a mount source for masks; -1 */
     int proc;                           /* a /proc in which this process's children have their pids; -1 */
+    int limits;                         /* /proc/sys/user, -1 */
     int cgroups[MB_MAX_CGROUPS];        /* the box's cgroup directories (locked), -1: none */
     int cgroup_parents[MB_MAX_CGROUPS];
     int oom_event;                      /* eventfd that v1 rings; -1 */

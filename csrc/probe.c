@@ -172,12 +172,17 @@ static int try_calls(const struct arguments *with)
     return err;
 }
 
-static int try_landlock(const struct arguments *with)
+static int landlock_of(int version)
 {
-    (void)with;
-    int version = mb_landlock_create_ruleset(NULL, 0, LANDLOCK_CREATE_RULESET_VERSION);
-    return version < 0 ? version : 0;
+    int has = mb_landlock_create_ruleset(NULL, 0, LANDLOCK_CREATE_RULESET_VERSION);
+    return has < 0 ? has : has < version ? -EOPNOTSUPP : 0;
 }
+
+static int try_landlock(const struct arguments *with) { (void)with; return landlock_of(1); }
+static int try_refer(const struct arguments *with) { (void)with; return landlock_of(2); }
+static int try_truncate(const struct arguments *with) { (void)with; return landlock_of(3); }
+static int try_tcp(const struct arguments *with) { (void)with; return landlock_of(4); }
+static int try_scope(const struct arguments *with) { (void)with; return landlock_of(6); }
 
 static int try_seccomp(const struct arguments *with)
 {
@@ -287,7 +292,8 @@ static const struct { const char *name; int (*attempt)(const struct arguments *)
     {"net", try_net},       {"ipc", try_ipc},            {"uts", try_uts},     {"cgroup", try_cgroup},
     {"time", try_time},     {"calls", try_calls},        {"tmpfs", try_tmpfs}, {"proc", try_proc},
     {"devpts", try_devpts}, {"overlay", try_overlay},    {"sysfs", try_sysfs},
-    {"landlock", try_landlock}, {"seccomp", try_seccomp},
+    {"landlock", try_landlock}, {"landlock.refer", try_refer}, {"landlock.truncate", try_truncate},
+    {"landlock.tcp", try_tcp},  {"landlock.scope", try_scope}, {"seccomp", try_seccomp},
 };
 
 static void say(const char *name, int (*attempt)(const struct arguments *),

@@ -176,6 +176,30 @@ int step_offset_clocks(struct mb_box *box, const struct mb_offset_clocks *step)
     return mb_write_self(box, "timens_offsets", text, mb_line_size(&line));
 }
 
+int step_open_limits(struct mb_box *box, const struct mb_open_limits *step)
+{
+    (void)step;
+    box->limits = mb_beneath(box->root, "proc/sys/user", O_PATH | O_DIRECTORY);
+    return box->limits < 0 ? box->limits : 0;
+}
+
+/* The files are those of the opener's own user namespace, wherever proc is mounted. */
+int step_limit_namespaces(struct mb_box *box, const struct mb_limit_namespaces *step)
+{
+    static const char *const files[] = {
+        "max_cgroup_namespaces", "max_ipc_namespaces", "max_mnt_namespaces", "max_net_namespaces",
+        "max_pid_namespaces", "max_time_namespaces", "max_uts_namespaces" };
+    MB_FD limits = mb_keep(&box->limits);
+    int err = mb_write_file(limits, "max_user_namespaces", step->more_user ? "1" : "0", 1);
+
+    for (size_t n = 0; n < sizeof files / sizeof *files && !err; n++) {
+        err = mb_write_file(limits, files[n], "0", 1);
+        if (err == -ENOENT)             /* a kind that this kernel has not */
+            err = 0;
+    }
+    return err;
+}
+
 /* Between clone and exec: the app waits until its ids are mapped; if init dies before, so does it. */
 _Noreturn static void become_app(struct mb_box *box, const int gate[2])
 {

@@ -2,12 +2,18 @@
  * the program itself. */
 #include <linux/capability.h>
 #include <linux/close_range.h>
+#include <linux/keyctl.h>
+#include <linux/landlock.h>
 #include <linux/limits.h>
 #include <linux/prctl.h>
 #include <linux/securebits.h>
 #include <sys/mman.h>
 #include "files.h"
 #include "text.h"
+
+#ifndef LANDLOCK_ACCESS_FS_TRUNCATE
+#define LANDLOCK_ACCESS_FS_TRUNCATE (UINT64_C(1) << 14)
+#endif
 
 int step_set_rlimit(struct mb_box *box, const struct mb_set_rlimit *step)
 {
@@ -118,6 +124,50 @@ int step_no_new_privileges(struct mb_box *box, const struct mb_no_new_privileges
     return mb_prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0);
 }
 
+/* A kernel may be built without keys; then there are none to be had. */
+int step_join_keyring(struct mb_box *box, const struct mb_join_keyring *step)
+{
+    long keyring = mb_keyctl(KEYCTL_JOIN_SESSION_KEYRING, 0, 0, 0, 0);
+
+    (void)box, (void)step;
+    return keyring == -ENOSYS || keyring > 0 ? 0 : (int)keyring;
+}
+
+#define FILE_RIGHTS (LANDLOCK_ACCESS_FS_EXECUTE | LANDLOCK_ACCESS_FS_WRITE_FILE | \
+                     LANDLOCK_ACCESS_FS_READ_FILE | LANDLOCK_ACCESS_FS_TRUNCATE)
+#define NODES (LANDLOCK_ACCESS_FS_MAKE_CHAR | LANDLOCK_ACCESS_FS_MAKE_BLOCK)
+
+/* Let *rights* be had below *path*, as the application itself would reach it. */
+static int allow_below(int root, int ruleset, const char *path, uint64_t rights)
+{
+    struct stat about;
+    MB_FD place = mb_beneath(root, path, O_PATH);
+
+    if (place == -ENOENT || place == -EACCES || place == -ENOTDIR)
+        return 0;
+    int err = place < 0 ? place : mb_fstat(place, &about);
+    if (err)
+        return err;
+    struct landlock_path_beneath_attr rule = {
+        .allowed_access = S_ISDIR(about.st_mode) ? rights : rights & FILE_RIGHTS, .parent_fd = place };
+    return mb_landlock_add_rule(ruleset, LANDLOCK_RULE_PATH_BENEATH, &rule, 0);
+}
+
+/* From <linux/landlock.h> of Linux 6.12; an older kernel takes the rest if it is 0. */
+struct ruleset { uint64_t files, network, scoped; };
+
+int step_restrict_landlock(struct mb_box *box, const struct mb_restrict_landlock *step)
+{
+    struct ruleset rules = { (uint64_t)step->writes, (uint64_t)step->tcp, (uint64_t)step->scopes };
+    MB_FD ruleset = mb_landlock_create_ruleset(&rules, sizeof rules, 0);
+    int err = ruleset < 0 ? ruleset : 0;
+
+    for (uint32_t n = 0; n < step->writable.count && !err; n++)
+        err = allow_below(box->root, ruleset, mb_text(box->plan, mb_str_item(box->plan, step->writable, n)),
+                          rules.files & ~(uint64_t)NODES);
+    return err ? err : mb_landlock_restrict_self(ruleset, 0);
+}
+
 int step_close_files(struct mb_box *box, const struct mb_close_files *step)
 {
     (void)box, (void)step;
@@ -208,7 +258,8 @@ int step_exec(struct mb_box *box, const struct mb_exec *step)
     const char *name = argv[0], *failed = name;
     int err;
 
-    reset_signals();
+    if (!step->inherit_signals)
+        reset_signals();
     box->board->exec_ns = mb_clock_ns(CLOCK_MONOTONIC) - box->start_ns - (uint64_t)box->clock_shift_ns;
     if (strchr(name, '/') || !*name)
         err = mb_execve(name, argv, environment);

@@ -77,6 +77,8 @@ int step_open_streams(struct mb_box *box, const struct mb_open_streams *step)
     box->caller_stdin = !strcmp(mb_text(box->plan, step->stdin), "caller");
     for (int stream = 0; stream < 3 && !box->terminal; stream++) {
         enum way way = stream || box->caller_stdin ? way_of(stream) : CLOSED;
+        if (way == RELAYED && step->direct)
+            way = PASSED;
         int err = 0;
         if (way == CLOSED)
             err = box->streams[stream] = open_null(stream);

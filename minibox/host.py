@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from minibox.facts import Controller
     from minibox.mends import Row
 
-FORMAT = "minibox-host 2"
+FORMAT = "minibox-host 3"
 
 BEHIND = ("/etc/subuid", "/etc/subgid", "/usr/bin/newuidmap", "/usr/bin/newgidmap")
 """Files that decide on ranges of ids: a change of one is a reason to look again."""

@@ -16,7 +16,8 @@ if TYPE_CHECKING:
 SINCE: dict[str, tuple[int, int]] = {
     "devpts": (4, 7), "seccomp": (4, 14), "tmpfs": (5, 2), "time": (5, 6), "proc": (5, 8),
     "clone_into_cgroup": (5, 7), "overlay": (5, 11), "idmap": (5, 12), "calls": (5, 12),
-    "landlock": (5, 13), "cgroup": (4, 6)}
+    "landlock": (5, 13), "landlock.refer": (5, 19), "landlock.truncate": (6, 2),
+    "landlock.tcp": (6, 7), "landlock.scope": (6, 12), "cgroup": (4, 6)}
 """The Linux that brought what minibox needs of each feature."""
 
 LIMITED_BY_CGROUP = ("memory", "pids", "cpu", "cpuacct", "cpuset", "blkio", "io",
@@ -128,7 +129,7 @@ def _explain(name: str, error: int, said: str) -> tuple[str, str]:
     if name == "idmap":
         return (f"{code}: the file system of /usr cannot be ID-mapped", "boxes do without: files "
                 "that are not for all to read stay closed to them; ext4, xfs and btrfs can")
-    if name == "landlock":
+    if name.startswith("landlock"):
         return (f"{code}: this kernel has it switched off",
                 f"boot with lsm=landlock,{read('/sys/kernel/security/lsm') or '...'}")
     if name == "seccomp":

@@ -87,9 +87,9 @@ def box_spec(argv: Iterable[str], *, limits: spec.Limits | None = None,
     view of the host's own programs.  keep: a directory for what the box writes, which is forgotten
     otherwise.  volumes: "SOURCE:TARGET[:ro]"; mounts: "type=bind,..."; tmpfs: "TARGET[:size=16m]";
     devices: "SOURCE[:TARGET]".  cwd: where it starts, in the box.  user: "UID[:GID]".  network:
-    "none" or "host"; pid, ipc, uts: "private" or "host".  time_offset: seconds of boot time, or
-    "monotonic=SECONDS,boottime=SECONDS".  cap_add, cap_drop: names of capabilities, or "ALL".
-    security_opts: "seccomp=unconfined", "seccomp=FILE", "landlock=off", "unmask=PATH".
+    "none", "loopback" or "host"; pid, ipc, uts: "private" or "host".  time_offset: seconds of boot
+    time, or "monotonic=SECONDS,boottime=SECONDS".  cap_add, cap_drop: names of capabilities,
+    or "ALL".  security_opts: "seccomp=unconfined", "seccomp=FILE", "landlock=off", "unmask=PATH".
     privileged: all capabilities, no filter of system calls, no Landlock, no masks.  without:
     names of LAYERS.  others: hostname, read_only, writable, root_by, ids, cgroups, best_effort,
     init, stdin, seccomp_log, as in BoxSpec.
@@ -111,7 +111,7 @@ def box_spec(argv: Iterable[str], *, limits: spec.Limits | None = None,
         environment=_environment(env, env_files, terminal, "environment" in without),
         capabilities=_capabilities(("ALL",) if privileged else cap_add, cap_drop),
         **_walls(privileged, security_opts, without),
-        share=_shared(net=network, pid=pid, ipc=ipc, uts=uts),
+        share=_shared(net=network, pid=pid, ipc=ipc, uts=uts), loopback=network == "loopback",
         terminal=terminal, stop_signal=parse.signal("stop-signal", stop_signal),
         stop_timeout_s=parse.duration("stop-timeout", stop_timeout),
         **_offsets(time_offset), **others)
@@ -284,11 +284,11 @@ def _walls(privileged: bool, options: Iterable[str], without: tuple[str, ...]) -
 
 def _shared(**kinds: str) -> tuple[str, ...]:
     """The namespaces that stay the host's."""
-    own = {"net": "none"}
     for kind, value in kinds.items():
-        if value not in (own.get(kind, "private"), "host"):
-            field = {"net": "network"}.get(kind, kind)
-            raise SpecError(field, value, f"use {own.get(kind, 'private')} or host")
+        own = ("none", "loopback") if kind == "net" else ("private",)
+        if value not in (*own, "host"):
+            raise SpecError("network" if kind == "net" else kind, value,
+                            f"use {', '.join(own)} or host")
     return tuple(kind for kind, value in kinds.items() if value == "host")
 
 

@@ -222,12 +222,17 @@ class Device(Record):
         _text("device", self.target, absolute=True)
 
 
+SHAREABLE = ("net", "pid", "ipc", "uts")
+"""Kinds of namespace that can be the host's."""
+
+
 class BoxSpec(Record):
     """One box, as asked for: `minibox run`'s flags, one field each.
 
     argv: the program and its arguments; a name without a slash is looked for in the box's PATH.
     environment: NAME to value, on top of the defaults.  rootfs: HOST_VIEW or an absolute path.
-    share: kinds of namespace that stay the host's (net, pid, ipc, uts).
+    share: kinds of namespace that stay the host's (net, pid, ipc, uts).  loopback: internet sockets
+    may be used, over the box's own loopback interface.
     ids: "auto", "one" or "range".  cgroups: "auto" (when a cap needs one), "enabled", "disabled".
     keep: where what the box writes stays, None to forget it.  root_by: "pivot_root" or "chroot".
     capabilities: those that the application keeps, in its own user namespace, of CAPABILITIES.
@@ -255,6 +260,7 @@ class BoxSpec(Record):
     mounts: tuple[Mount, ...] = ()
     devices: tuple[Device, ...] = ()
     share: tuple[str, ...] = ()
+    loopback: bool = False
     boottime_offset_s: float | None = None
     monotonic_offset_s: float | None = None
     ids: str = "auto"
@@ -272,7 +278,7 @@ class BoxSpec(Record):
         self._check_root()
         self._check_walls()
         for kind in self.share:
-            if kind not in ("net", "pid", "ipc", "uts"):
+            if kind not in SHAREABLE:
                 raise SpecError("share", kind, "only net, pid, ipc and uts can be the host's")
         if self.ids not in ("auto", "one", "range"):
             raise SpecError("ids", self.ids, "use auto, one or range")

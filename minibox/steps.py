@@ -79,7 +79,8 @@ class OpenStreams(Step):
     Why:    a box never holds a host file or the caller's terminal; the engine relays those through
             pipes or a terminal of the box's own. Pipes and /dev/null pass straight through,
             unless output is counted ({relay}). Pipes are given to the application's user, or it
-            could not open /dev/stdout.
+            could not open /dev/stdout. With {direct} set all goes straight through, to show what
+            the relays hold.
     Units:  stdin "null" or "caller"; owner, for a box of root, is that user's place in the leased
             range, -1: the pipes are the application's own already.
     Errors: EMFILE; EBADF is never an error: a closed stream becomes /dev/null.
@@ -91,6 +92,7 @@ class OpenStreams(Step):
     terminal: bool
     relay: bool
     owner: int = -1
+    direct: bool = False
 
 
 class LeaseIds(Step):
@@ -601,6 +603,32 @@ class UnshareCgroup(Step):
     parts = (ENTER,)
 
 
+class OpenLimits(Step):
+    """Open /proc/sys/user, before it is made read-only.
+
+    Why:    set-up itself needs namespaces of mounts (a detached tree is one), so the limits on them
+            come last.
+    Errors: ENOENT before Linux 4.9.
+    Source: namespaces(7).
+    """
+
+    parts = (ENTER,)
+
+
+class LimitNamespaces(Step):
+    """Allow {more_user} more user namespaces, and none of any other kind.
+
+    Why:    each kind of namespace is kernel code that an application can reach with privileges of
+            its own making. The application's own user namespace is yet to be made.
+    Units:  how many more there may be, in this user namespace and those below it.
+    Errors: EACCES without CAP_SYS_RESOURCE in our own user namespace.
+    Source: namespaces(7), /proc/sys/user; Linux 4.9.
+    """
+
+    parts = (ENTER,)
+    more_user: int
+
+
 class PivotRoot(Step):
     """Make the new root the root of this mount namespace, and unmount the old one.
 
@@ -662,6 +690,17 @@ class UseStreams(Step):
     Why:    nothing else that the caller had open gets into the box.
     Errors: EBADF is our bug.
     Source: dup3(2).
+    """
+
+    parts = (APP,)
+
+
+class JoinKeyring(Step):
+    """Join a new, empty session keyring.
+
+    Why:    the caller's may hold tickets and passwords, and is inherited by all that it starts.
+    Errors: EDQUOT: this user has too many keys (/proc/sys/kernel/keys/maxkeys).
+    Source: session-keyring(7), keyctl(2).
     """
 
     parts = (APP,)
@@ -757,6 +796,24 @@ class NoNewPrivileges(Step):
     parts = (APP,)
 
 
+class RestrictLandlock(Step):
+    """By Landlock, refuse writes {writes} but below {writable}; TCP {tcp}, reach {scopes}.
+
+    Why:    a second wall, which does not hang on mounts, namespaces or the user's identity.
+    Units:  bit masks as in <linux/landlock.h>: of access to files, of access to the network, and of
+            what is out of reach (abstract sockets, signals) outside the box. What is not there, or
+            not to be reached by this user, needs no rule.
+    Errors: EOPNOTSUPP: switched off in this kernel.
+    Source: landlock(7); Linux 5.13, and later for some of the rights.
+    """
+
+    parts = (APP,)
+    writes: int
+    tcp: int
+    scopes: int
+    writable: tuple[str, ...]
+
+
 class CloseFiles(Step):
     """Close every descriptor above 2 at exec.
 
@@ -783,7 +840,8 @@ class DieWithParent(Step):
 class Exec(Step):
     """Run {argv}.
 
-    Why:    from here on the box runs the application's own code.
+    Why:    from here on the box runs the application's own code, with no signal blocked or ignored
+            unless {inherit_signals}.
     Units:  a name without a slash is looked for in {path}, a list as in PATH; {environment} holds
             NAME=VALUE and is the whole environment.
     Errors: ENOENT, EACCES, ENOEXEC, ELOOP, E2BIG: told apart by looking at the file.
@@ -794,6 +852,7 @@ class Exec(Step):
     argv: tuple[str, ...]
     environment: tuple[str, ...]
     path: str
+    inherit_signals: bool = False
 
 
 # ---- finish: the engine, after the last process is dead ----------------------------------------
@@ -846,9 +905,9 @@ KINDS: tuple[type[Step], ...] = (
     Await, SetIds, StopPropagation, MountStage, MountOverlay, UseRoot, MakeDir, MakeLink, MakeFile,
     CopyFile, AttachTree, MountTmpfs, MountProc, MountSysfs, BindDevice, MountDevpts, OpenTerminal,
     MaskPaths, HideBootId, ReadOnlyPaths, RemountReadOnly, BringUpLoopback, SetHostname,
-    OffsetClocks, UnshareCgroup, PivotRoot, ChangeRoot, CloneApp,
-    NewSession, UseStreams, SetRlimit, SetAffinity, SetOomScore, SetUmask, ChangeDir,
-    DropCapabilities, NoNewPrivileges, CloseFiles, DieWithParent, Exec,
+    OffsetClocks, OpenLimits, UnshareCgroup, PivotRoot, ChangeRoot, LimitNamespaces, CloneApp,
+    NewSession, UseStreams, JoinKeyring, SetRlimit, SetAffinity, SetOomScore, SetUmask,
+    ChangeDir, DropCapabilities, NoNewPrivileges, RestrictLandlock, CloseFiles, DieWithParent, Exec,
     ReadCgroup, RemoveCgroup, Fail,
 )
 """All kinds; the place in this tuple, from 1, is the kind's number in the binary form."""
@@ -863,7 +922,8 @@ RANGES = {
     "major": (0, 2**12 - 1), "minor": (0, 2**20 - 1), "size_bytes": (0, 2**62),
     "inodes": (0, 2**31), "walltime_ns": (0, 2**62), "cputime_ns": (0, 2**62),
     "timeout_ns": (0, 2**62), "output_bytes": (0, 2**62), "rss_bytes": (0, 2**62),
-    "keep": (0, 2**63 - 1), "owner": (0, 2**31),
+    "keep": (0, 2**63 - 1), "owner": (0, 2**31), "more_user": (0, 1),
+    "writes": (0, 2**63 - 1), "tcp": (0, 2**63 - 1), "scopes": (0, 2**63 - 1),
     "monotonic_ns": (-2**62, 2**62), "boottime_ns": (-2**62, 2**62),
 }
 """What an int field, by its name, may hold; -1 as well, where that is its default. The engine's
@@ -904,6 +964,6 @@ def show(field: str, value: object) -> str:
         return "yes" if value else "no"
     if isinstance(value, int) and field in ("mode", "mask"):
         return f"0{value:o}"
-    if isinstance(value, int) and field == "keep":
+    if isinstance(value, int) and field in ("keep", "writes", "tcp", "scopes"):
         return f"0x{value:x}"
     return str(value)

@@ -58,6 +58,13 @@ def _timens() -> str:
     return _try("unshare", "--user", "--map-root-user", "--time", "true", user=True)
 
 
+def _landlock(version: int) -> str:
+    """Landlock of this version of its interface at least, as landlock_create_ruleset tells."""
+    libc = ctypes.CDLL(None, use_errno=True)
+    has = libc.syscall(444, None, ctypes.c_size_t(0), 1)
+    return "" if has >= version else f"this kernel has version {has}" if has > 0 else "it is off"
+
+
 def _overlay() -> str:
     script = ("mount -t tmpfs none /mnt && cd /mnt && mkdir lower upper work root && "
               "mount -t overlay -o lowerdir=lower,upperdir=upper,workdir=work,userxattr none root")
@@ -160,6 +167,7 @@ def _busybox() -> str:
 
 PROBES: dict[str, Callable[[], str]] = {
     "root": _root, "user": _user, "userns": _userns, "timens": _timens, "overlay": _overlay,
+    "landlock": functools.partial(_landlock, 2), "landlock.scope": functools.partial(_landlock, 6),
     "idmap": _idmap, "subids": _subids, "delegation": _delegation, "vm": _vm, "busybox": _busybox,
     **{f"cgroup.{name}": functools.partial(_cgroup, name) for name in CONTROLLERS},
     **{name: functools.partial(_try, name, "--version") for name in COMMANDS},

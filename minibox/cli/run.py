@@ -62,7 +62,8 @@ Who and where it is
   -e, --env NAME[=VALUE] ...    a variable of its environment; without a value, your own
       --env-file FILE ...       a file of such lines
       --hostname NAME           [minibox]
-      --network none|host       a network of its own without a way out, or this host's [none]
+      --network none|loopback|host  no internet sockets; only among its own programs; or this host's
+                                network [none]
       --pid private|host        processes [private]
       --ipc private|host        System V IPC and POSIX message queues [private]
       --uts private|host        the host's name [private]

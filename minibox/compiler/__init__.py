@@ -8,6 +8,8 @@ from minibox.compiler import (
     devices,
     filesystem,
     ids,
+    keyring,
+    landlock,
     namespaces,
     network,
     process,
@@ -25,6 +27,7 @@ def compile(spec: BoxSpec, host: Host) -> Plan:
     Errors: HostError for what this host cannot do, with the mend; SpecError for what contradicts
     itself only in the light of this host.
     """
+    spec = filesystem.view(namespaces.shared(spec))
     draft = Draft(spec, host, ids.choose(spec, host), cgroups.choose(spec, host))
     ids.lease(draft)
     process.supervise(draft)            # what the engine watches, and the streams
@@ -35,6 +38,8 @@ def compile(spec: BoxSpec, host: Host) -> Plan:
     namespaces.name_and_time(draft)
     filesystem.lay_root(draft)          # the new root, from the host's parts or a directory
     filesystem.mount_proc(draft)
+    namespaces.open_limits(draft)
+    filesystem.close_proc(draft)
     devices.mount_dev(draft)
     filesystem.mount_volumes(draft)
     devices.close_dev(draft)
@@ -43,11 +48,15 @@ def compile(spec: BoxSpec, host: Host) -> Plan:
     ids.release(draft)                  # all mount trees are opened: init may pass
     cgroups.join(draft)
     filesystem.enter_root(draft)        # the host's files are out of reach from here on
+    namespaces.allow_no_more(draft)
     process.clone(draft)
     process.settle(draft)               # session, streams
+    keyring.join(draft)
     rlimits.set_them(draft)
     ids.become(draft)
     process.choose_directory(draft)
+    capabilities.forbid_gaining(draft)
+    landlock.restrict(draft)
     capabilities.drop(draft)
     process.execute(draft)              # nothing comes after exec
     cgroups.read_and_remove(draft)

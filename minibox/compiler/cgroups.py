@@ -253,7 +253,8 @@ def join(draft: Draft) -> None:
     if moves:
         draft.prepare += [*moves, Release(gate=GATE_CGROUP)]
         draft.enter.append(Await(gate=GATE_CGROUP))
-    draft.enter.append(UnshareCgroup())
+    if draft.has("cgroup"):
+        draft.enter.append(UnshareCgroup())
 
 
 def read_and_remove(draft: Draft) -> None:

@@ -56,6 +56,17 @@ class Draft:
             self.enter.append(OpenTree(tree=tree, source=source))
         return tree
 
+    def options(self, *names: str) -> tuple[str, ...]:
+        """Options of a mount, but for those that are left out."""
+        return tuple(name for name in names if name not in self.spec.without)
+
+    def room(self, size_bytes: int | None = None, inodes: int | None = None) -> tuple[int, int]:
+        """Bytes and inodes of a tmpfs, by default as the box's limits say; 0 is no limit."""
+        limits = self.spec.limits
+        if not self.has("tmpfs-caps"):
+            return 0, 0
+        return size_bytes or limits.tmpfs_bytes, inodes or limits.tmpfs_inodes
+
     def receipt(self, cap: str, asked: object, in_force: object, mechanism: str,
                 note: str = "") -> None:
         """Say what became of one cap or layer. in_force None: it is not."""

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from minibox.compiler.draft import Draft
 from minibox.compiler.process import home
-from minibox.spec import HOST_VIEW, Mount
+from minibox.errors import SpecError
+from minibox.record import replace
+from minibox.spec import HOST_VIEW, BoxSpec, Mount
 from minibox.steps import (
     AttachTree,
     ChangeRoot,
@@ -25,8 +27,8 @@ from minibox.steps import (
     UseRoot,
 )
 
-LOCKED = ("ro", "nosuid", "nodev")
 OPEN = ("nosuid", "nodev")
+LOCKED = ("ro", *OPEN)
 
 MASKED = ("/proc/acpi", "/proc/asound", "/proc/interrupts", "/proc/kcore", "/proc/keys",
           "/proc/key-users", "/proc/kallsyms", "/proc/kmsg", "/proc/kpagecount", "/proc/kpageflags",
@@ -47,13 +49,22 @@ LAYERS_MAPPED = (5, 19)
 """The kernel from which the layers of an overlay may be ID-mapped."""
 
 
+def view(spec: BoxSpec) -> BoxSpec:
+    """To leave out the view of its own is to show the host's root, as its user may write it."""
+    if "view" not in spec.without or spec.rootfs != HOST_VIEW:
+        return spec
+    return replace(spec, rootfs="/", writable=not spec.read_only and spec.keep is None)
+
+
 def lay_root(draft: Draft) -> None:
     """Put the new root together in the stage."""
     spec, limits = draft.spec, draft.spec.limits
-    draft.enter += [StopPropagation(),
-                    MountStage(size_bytes=limits.tmpfs_bytes, inodes=limits.tmpfs_inodes),
-                    UseRoot(path=".")]
-    draft.receipt("tmpfs-size", limits.tmpfs_bytes, limits.tmpfs_bytes, "tmpfs, size and inodes")
+    if draft.has("propagation"):
+        draft.enter.append(StopPropagation())
+        draft.receipt("propagation", None, "private", "mount_setattr")
+    size, inodes = draft.room()
+    draft.enter += [MountStage(size_bytes=size, inodes=inodes), UseRoot(path=".")]
+    draft.receipt("tmpfs-size", limits.tmpfs_bytes, size or None, "tmpfs, size and inodes")
     overlaid = spec.keep is not None or not (
         spec.rootfs == HOST_VIEW or spec.read_only or spec.writable)
     if overlaid:
@@ -78,7 +89,8 @@ def lay_root(draft: Draft) -> None:
 def _below(draft: Draft, place: str, options: tuple[str, ...], *, id_mapped: bool = True) -> None:
     """The directory that was given as root, at a place of the stage."""
     tree = draft.tree(draft.spec.rootfs, id_mapped=id_mapped)
-    draft.enter.append(AttachTree(tree=tree, target=place, options=options, at_stage=True))
+    draft.enter.append(AttachTree(tree=tree, target=place, options=draft.options(*options),
+                                  at_stage=True))
 
 
 def _layers_mapped(draft: Draft) -> bool:
@@ -91,7 +103,8 @@ def _overlay(draft: Draft) -> None:
     top = ""
     if draft.spec.keep is not None:
         tree = draft.tree(draft.spec.keep, id_mapped=_layers_mapped(draft))
-        draft.enter += [AttachTree(tree=tree, target="keep", options=OPEN, at_stage=True),
+        draft.enter += [AttachTree(tree=tree, target="keep", options=draft.options(*OPEN),
+                                   at_stage=True),
                         UseRoot(path="keep")]
         top = "keep/"
     draft.enter += [MakeDir(target="/upper"), MakeDir(target="/work", mode=0o700),
@@ -113,7 +126,8 @@ def _host_view(draft: Draft) -> None:
     for one in draft.host.system_paths:
         if one.kind == "dir":
             tree = draft.tree(one.path)
-            draft.enter.append(AttachTree(tree=tree, target=one.path, options=LOCKED))
+            draft.enter.append(AttachTree(tree=tree, target=one.path,
+                                          options=draft.options(*LOCKED)))
 
 
 def _skeleton(draft: Draft) -> None:
@@ -145,17 +159,37 @@ def _skeleton(draft: Draft) -> None:
 def mount_proc(draft: Draft) -> None:
     if "pid" in draft.spec.share:
         tree = draft.tree("/proc", id_mapped=False)
-        draft.enter.append(AttachTree(tree=tree, target="/proc", options=(*OPEN, "noexec")))
+        draft.enter.append(AttachTree(tree=tree, target="/proc",
+                                      options=draft.options(*OPEN, "noexec")))
         draft.receipt("proc", "host", "host", "bind mount")
     else:
         draft.need("proc")
-        draft.enter.append(MountProc(target="/proc", hide_others=True))
-        draft.receipt("proc", None, "new", "proc, hidepid=ptraceable")
-    draft.enter += [ReadOnlyPaths(targets=READ_ONLY), MaskPaths(targets=MASKED),
-                    HideBootId(target=BOOT_ID)]
-    draft.receipt("masks", None, MASKED, "a null device or an empty directory on each")
-    draft.receipt("boot id", None, "random", "bind mount")
-    draft.receipt("read-only paths", None, READ_ONLY, "bind mounts")
+        hide = draft.has("hidepid")
+        draft.enter.append(MountProc(target="/proc", hide_others=hide))
+        draft.receipt("proc", None, "new", "proc, hidepid=ptraceable" if hide else "proc")
+
+
+def close_proc(draft: Draft) -> None:
+    """Cover or lock what of /proc tells about, or controls, the host."""
+    read_only, masked = (_less(draft, paths) for paths in (READ_ONLY, MASKED))
+    for path in draft.spec.unmask:
+        if path not in ("ALL", *READ_ONLY, *MASKED):
+            raise SpecError("security-opt unmask", path, "it has no mask; masked or read-only are "
+                            + ", ".join((*READ_ONLY, *MASKED)))
+    if read_only and draft.has("read-only-paths"):
+        draft.enter.append(ReadOnlyPaths(targets=read_only))
+        draft.receipt("read-only-paths", None, read_only, "bind mounts")
+    if masked and draft.has("masks"):
+        draft.enter.append(MaskPaths(targets=masked))
+        draft.receipt("masks", None, masked, "a null device or an empty directory on each")
+    if draft.has("boot-id"):
+        draft.enter.append(HideBootId(target=BOOT_ID))
+        draft.receipt("boot-id", None, "random", "bind mount")
+
+
+def _less(draft: Draft, paths: tuple[str, ...]) -> tuple[str, ...]:
+    """Without those that were asked to be as they are."""
+    return tuple(path for path in paths if not {path, "ALL"} & set(draft.spec.unmask))
 
 
 def mount_volumes(draft: Draft) -> None:
@@ -164,7 +198,8 @@ def mount_volumes(draft: Draft) -> None:
         if mount.type == "bind":
             tree = draft.tree(mount.source)
             draft.enter.append(AttachTree(tree=tree, target=mount.target,
-                                          options=LOCKED if mount.read_only else OPEN))
+                                          options=draft.options(
+                                              *(LOCKED if mount.read_only else OPEN))))
         else:
             _tmpfs(draft, mount)
         draft.receipt(f"mount {mount.target}", mount.source or "tmpfs",
@@ -172,12 +207,11 @@ def mount_volumes(draft: Draft) -> None:
 
 
 def _tmpfs(draft: Draft, mount: Mount) -> None:
-    limits = draft.spec.limits
-    options = (*OPEN, "ro") if mount.read_only else OPEN
+    size, inodes = draft.room(mount.size_bytes, mount.inodes)
     draft.enter += [
         MakeDir(target=mount.target),
-        MountTmpfs(target=mount.target, size_bytes=mount.size_bytes or limits.tmpfs_bytes,
-                   inodes=mount.inodes or limits.tmpfs_inodes, mode=mount.mode, options=options)]
+        MountTmpfs(target=mount.target, size_bytes=size, inodes=inodes, mode=mount.mode,
+                   options=draft.options(*(LOCKED if mount.read_only else OPEN)))]
 
 
 def finish_root(draft: Draft) -> None:
@@ -192,7 +226,7 @@ def finish_root(draft: Draft) -> None:
 
 def enter_root(draft: Draft) -> None:
     """From here on paths begin at the new root."""
-    how = draft.spec.root_by
+    how = draft.spec.root_by if draft.has("pivot-root") else "chroot"
     draft.enter.append(PivotRoot() if how == "pivot_root" else ChangeRoot())
     draft.receipt("root", how, how, how, "" if how == "pivot_root" else
                   "the host's mounts stay in the box's mount namespace")

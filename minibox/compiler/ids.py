@@ -121,8 +121,9 @@ def map_them(draft: Draft) -> None:
         draft.prepare.append(MapIds(uids=ids.uids, gids=ids.gids, deny_setgroups=ids.keep_groups,
                                     leased=ids.leased))
     uid, gid = (0, 0) if ids.how in ("lease", "range") else (ids.uid, ids.gid)
-    draft.enter += [Await(gate=GATE_IDS), SetIds(uid=uid, gid=gid, keep_groups=ids.keep_groups),
-                    DieWithParent()]
+    draft.enter += [Await(gate=GATE_IDS), SetIds(uid=uid, gid=gid, keep_groups=ids.keep_groups)]
+    if draft.has("parent-death"):
+        draft.enter.append(DieWithParent())
     draft.receipt("ids", draft.spec.ids, *MEANING[ids.how],
                   "the caller's supplementary groups stay" if ids.keep_groups else "")
 

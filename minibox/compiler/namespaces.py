@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from minibox.compiler.draft import Draft
 from minibox.errors import HostError, SpecError
-from minibox.spec import BoxSpec
-from minibox.steps import CloneInit, OffsetClocks, SetHostname
+from minibox.record import replace
+from minibox.spec import SHAREABLE, BoxSpec
+from minibox.steps import CloneInit, LimitNamespaces, OffsetClocks, OpenLimits, SetHostname
 
 AT_CLONE = ("user", "mnt", "pid", "net", "ipc", "uts")
 """Made together with init. The others are for what init starts: its cgroup and clocks differ."""
@@ -18,11 +19,17 @@ SHARED_NOTES = {
 }
 
 
+def shared(spec: BoxSpec) -> BoxSpec:
+    """To leave a namespace out is to share the host's."""
+    more = tuple(kind for kind in SHAREABLE if kind in spec.without and kind not in spec.share)
+    return replace(spec, share=spec.share + more) if more else spec
+
+
 def create(draft: Draft) -> None:
     """Start init in all namespaces but those that stay the host's."""
     spec, host = draft.spec, draft.host
     wanted = [kind for kind in AT_CLONE if kind not in spec.share]
-    extra = ["cgroup"] + ["time"] * offset_asked(spec)
+    extra = ["cgroup"] * draft.has("cgroup") + ["time"] * offset_asked(spec)
     for kind in (*wanted, *extra):
         if kind not in host.namespaces:
             raise HostError(f"{kind} namespace", *host.mend(kind))
@@ -52,3 +59,16 @@ def name_and_time(draft: Draft) -> None:
         draft.enter.append(OffsetClocks(monotonic_ns=monotonic, boottime_ns=boottime))
         draft.receipt("time-offset", [spec.monotonic_offset_s, spec.boottime_offset_s],
                       [monotonic / 1e9, boottime / 1e9], "/proc/self/timens_offsets")
+
+
+def open_limits(draft: Draft) -> None:
+    if draft.has("namespace-limit"):
+        draft.enter.append(OpenLimits())
+
+
+def allow_no_more(draft: Draft) -> None:
+    """But the application's own user namespace, which set-up makes after this."""
+    if draft.has("namespace-limit"):
+        nested = draft.spec.init and draft.has("nested-user")
+        draft.enter.append(LimitNamespaces(more_user=int(nested)))
+        draft.receipt("namespace-limit", None, 0, "/proc/sys/user/max_*_namespaces")

@@ -36,7 +36,8 @@ def supervise(draft: Draft) -> None:
               output_bytes=limits.output_bytes or 0, rss_bytes=resident or 0),
         StopWith(signal=spec.stop_signal, timeout_ns=ns(spec.stop_timeout_s)),
         OpenStreams(stdin="caller" if spec.stdin else "null", terminal=spec.terminal,
-                    relay=limits.output_bytes is not None, owner=draft.ids.owner)]
+                    relay=limits.output_bytes is not None, owner=draft.ids.owner,
+                    direct=not draft.has("streams"))]
     summed = spec.init or bool(draft.groups.places)
     if limits.cputime_s is not None and not summed and not spec.best_effort:
         raise HostError("cpu-time", "without a cgroup init adds up what its processes use, and "
@@ -54,19 +55,29 @@ def supervise(draft: Draft) -> None:
 
 def clone(draft: Draft) -> None:
     if draft.spec.init:
-        draft.need("user.nested")
-        draft.enter.append(CloneApp(nested=True, uids=inside(draft.ids.uids),
+        nested = draft.has("nested-user")
+        if nested:
+            draft.need("user.nested")
+            draft.receipt("nested-user", True, True, "clone3",
+                          "init is in a user namespace above the application's")
+        draft.enter.append(CloneApp(nested=nested, uids=inside(draft.ids.uids),
                                     gids=inside(draft.ids.gids),
                                     deny_setgroups=draft.ids.keep_groups))
-        draft.receipt("init", True, True, "PID 1, in a user namespace above the application's")
+        draft.receipt("init", True, True, "PID 1")
     else:
         draft.receipt("init", False, False, "none", "the application is PID 1, and must reap")
 
 
 def settle(draft: Draft) -> None:
-    draft.app += [NewSession(terminal=draft.spec.terminal), UseStreams(), SetUmask(mask=0o022)]
-    draft.receipt("streams", None, "terminal" if draft.spec.terminal else "pipes",
-                  "the engine's relay", "no file or terminal of the host is passed")
+    if draft.has("session") or draft.spec.terminal:
+        draft.app.append(NewSession(terminal=draft.spec.terminal))
+        draft.receipt("session", None, "new", "setsid")
+    draft.app.append(UseStreams())
+    if draft.has("umask"):
+        draft.app.append(SetUmask(mask=0o022))
+    if draft.has("streams"):
+        draft.receipt("streams", None, "terminal" if draft.spec.terminal else "pipes",
+                      "the engine's relay", "no file or terminal of the host is passed")
 
 
 def choose_directory(draft: Draft) -> None:
@@ -88,8 +99,14 @@ def home(draft: Draft) -> str:
 
 def execute(draft: Draft) -> None:
     values = environment(draft)
-    draft.app += [CloseFiles(), DieWithParent(),
-                  Exec(argv=draft.spec.argv, path=values["PATH"],
-                       environment=tuple(f"{name}={value}" for name, value in values.items()))]
-    draft.receipt("descriptors", None, "0, 1 and 2", "close_range")
-    draft.receipt("environment", None, list(values), "execve")
+    if draft.has("descriptors"):
+        draft.app.append(CloseFiles())
+        draft.receipt("descriptors", None, "0, 1 and 2", "close_range")
+    if draft.has("parent-death"):
+        draft.app.append(DieWithParent())
+        draft.receipt("parent-death", None, "SIGKILL", "PR_SET_PDEATHSIG")
+    draft.app.append(Exec(argv=draft.spec.argv, path=values["PATH"],
+                          environment=tuple(f"{name}={value}" for name, value in values.items()),
+                          inherit_signals=not draft.has("signals")))
+    if draft.has("environment"):
+        draft.receipt("environment", None, list(values), "execve")

@@ -18,13 +18,16 @@ COUNTED_PER_NAMESPACE = (5, 14)
 
 def set_them(draft: Draft) -> None:
     limits = draft.spec.limits
-    chosen = {limit.name: limit for limit in (*DEFAULTS, *_processes(draft), *_cpu(draft),
+    defaults = DEFAULTS if draft.has("rlimits") else ()
+    chosen = {limit.name: limit for limit in (*defaults, *_processes(draft), *_cpu(draft),
                                               *_data(draft), *limits.ulimits)}
     draft.app += [SetRlimit(resource=limit.resource, soft=limit.soft, hard=limit.hard,
                             or_less=limit in DEFAULTS) for limit in chosen.values()]
     for limit in chosen.values():
         asked = [limit.soft, limit.hard] if limit in limits.ulimits else None
         draft.receipt(f"ulimit {limit.name}", asked, [limit.soft, limit.hard], "setrlimit")
+    if not draft.has("oom-score"):
+        return
     score = limits.oom_score_adj
     draft.app.append(SetOomScore(adjustment=score))
     draft.receipt("oom-score-adj", score, score, "/proc/self/oom_score_adj")
@@ -34,7 +37,7 @@ def _processes(draft: Draft) -> list[Ulimit]:
     """The cap on processes, where no cgroup holds it. Older kernels count all that this user has
     on the host, so there a number for the box alone cannot be had."""
     asked = draft.spec.limits.pids
-    if asked is not None and draft.groups.controller("pids"):
+    if asked is not None and draft.groups.controller("pids") or not draft.has("pids"):
         return []
     if draft.host.kernel < COUNTED_PER_NAMESPACE and not draft.ids.leased:
         if asked is None:

@@ -53,7 +53,7 @@ def test_loopback_is_up_and_the_only_interface(boxed):
     script = ("import socket; s = socket.create_server(('127.0.0.1', 0)); "
               "c = socket.create_connection(s.getsockname()); "
               "print([name for _, name in socket.if_nameindex()])")
-    done = boxed("--", "/usr/bin/python3", "-c", script)
+    done = boxed("--network", "loopback", "--", "/usr/bin/python3", "-c", script)
     assert (done.status, done.out) == (0, "['lo']\n"), done
 
 

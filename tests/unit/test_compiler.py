@@ -258,9 +258,9 @@ def test_privilege_is_dropped_last_and_for_good(compiled: Plan) -> None:
     kinds = [type(step) for step in compiled.app]
     dropped = kinds.index(steps.DropCapabilities)
     assert compiled.app[dropped] == steps.DropCapabilities(keep=0)
-    assert kinds[dropped:] == [steps.DropCapabilities, steps.NoNewPrivileges, steps.CloseFiles,
-                               steps.DieWithParent, steps.Exec]
-    order = [steps.SetRlimit, steps.SetIds, steps.DropCapabilities]
+    assert kinds[dropped:] == [steps.DropCapabilities, steps.CloseFiles, steps.DieWithParent,
+                               steps.Exec]
+    order = [steps.SetRlimit, steps.SetIds, steps.NoNewPrivileges, steps.DropCapabilities]
     assert [kinds.index(kind) for kind in order] == sorted(kinds.index(kind) for kind in order)
 
 
@@ -290,11 +290,72 @@ def test_nothing_of_the_host_is_attached_with_set_uid_or_devices(compiled: Plan)
 def test_each_layer_has_its_receipt(compiled: Plan) -> None:
     expected = {"ids", "user", "user namespace", "mnt namespace", "pid namespace", "net namespace",
                 "ipc namespace", "uts namespace", "cgroup namespace", "root", "rootfs", "proc",
-                "masks", "read-only paths", "boot id", "devices", "read-only /dev", "shm-size",
-                "tmpfs-size", "memory", "cpus", "cpuset", "pids", "device-rates", "timeout",
-                "cpu-time", "output-limit", "oom-score-adj", "capabilities", "no_new_privs",
-                "descriptors", "environment", "streams", "init"}
+                "masks", "read-only-paths", "boot-id", "devices", "dev", "shm-size", "tmpfs-size",
+                "memory", "cpus", "cpuset", "pids", "device-rates", "timeout", "cpu-time",
+                "output-limit", "oom-score-adj", "capabilities", "no-new-privs", "keyring",
+                "landlock", "namespace-limit", "propagation", "session", "network",
+                "descriptors", "environment", "streams", "parent-death", "init"}
     assert expected - receipts(compiled).keys() == set()
+
+
+# ---- walls that are left out ---------------------------------------------------------------------
+
+@pytest.mark.parametrize("layer", spec.LAYERS)
+def test_a_layer_that_is_left_out_changes_the_plan_and_says_so(layer: str) -> None:
+    asked = BoxSpec(argv=("true",))
+    whole, less = (compile(one, hosts.HOST_FULL)
+                   for one in (asked, replace(asked, without=(layer,))))
+    if layer not in ("environment", "seccomp"):     # minibox.request adds the caller's variables
+        assert tuple(whole) != tuple(less)
+    receipt = receipts(less)[layer]
+    assert (receipt["in_force"], receipt["note"]) == (None, "left out")
+
+
+def test_a_layer_of_another_name_is_refused() -> None:
+    with pytest.raises(SpecError, match="without"):
+        BoxSpec(argv=("true",), without=("walls",))
+
+
+def test_landlock_refuses_no_more_than_the_kernel_can() -> None:
+    def rule(host: Host, **fields: Any) -> steps.RestrictLandlock | None:
+        plan = compile(BoxSpec(argv=("true",), **fields), host)
+        found = [step for step in plan.app if isinstance(step, steps.RestrictLandlock)]
+        return found[0] if found else None
+
+    def with_features(*names: str) -> Host:
+        kept = tuple(one for one in hosts.HOST_FULL.features if not one.startswith("landlock"))
+        return replace(hosts.HOST_FULL, features=(*kept, *names))
+
+    full = rule(hosts.HOST_FULL)
+    assert full and (full.tcp, full.scopes) == (3, 3) and full.writes >> 14 & 1
+    assert not {"/", "/usr", "/proc", "/etc"} & set(full.writable)
+    old = rule(with_features("landlock", "landlock.refer"))
+    assert old and (old.tcp, old.scopes) == (0, 0) and not old.writes >> 14
+    assert rule(with_features("landlock")) is None, "without REFER no file could be moved"
+    assert rule(with_features()) is None
+    network = rule(hosts.HOST_FULL, share=("net",))
+    assert network and network.tcp == 0
+    mounter = rule(hosts.HOST_FULL, capabilities=("SYS_ADMIN",))
+    assert mounter and mounter.writes == 0 and mounter.scopes == 3
+    assert rule(hosts.HOST_FULL, landlock=False) is None
+
+
+@pytest.mark.parametrize(("fields", "writable"), [
+    ({"read_only": True}, ("/dev",)),
+    ({"rootfs": "/root-fs"}, ("/",)),
+    ({"rootfs": "/root-fs", "read_only": True}, ("/dev",)),
+    ({"workdir": "/work", "user": User(uid=1000)},
+     ("/dev", "/home", "/mnt", "/opt", "/root", "/run", "/srv", "/tmp", "/var", "/work")),
+    ({"mounts": (Mount(type="tmpfs", target="/scratch"), Mount(type="tmpfs", target="/tmp/a")),
+      "read_only": True}, ("/dev", "/scratch", "/tmp/a")),
+    ({"mounts": (Mount(type="bind", source="/a", target="/data", read_only=True),),
+      "read_only": True}, ("/dev",)),
+])
+def test_landlock_lets_write_where_the_box_may_write(fields: dict[str, Any],
+                                                     writable: tuple[str, ...]) -> None:
+    plan = compile(BoxSpec(argv=("true",), **fields), hosts.HOST_FULL)
+    rules = [step for step in plan.app if isinstance(step, steps.RestrictLandlock)]
+    assert [rule.writable for rule in rules] == [writable]
 
 
 # ---- caps: in force, or refused ------------------------------------------------------------------

@@ -92,7 +92,7 @@ def test_the_text_form_quotes_what_is_not_plain() -> None:
         '    2 attach-tree tree=1 target=/usr options="" at_stage=no',
         "app",
         "    3 set-rlimit resource=7 soft=-1 hard=-1 or_less=no",
-        '    4 exec argv="a b," environment="" path=/bin',
+        '    4 exec argv="a b," environment="" path=/bin inherit_signals=no',
         "finish"]
 
 

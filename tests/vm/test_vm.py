@@ -24,7 +24,7 @@ ROOT, USER = f"(test_caps or not [user) and {SAME}", f"not [root and {SAME}"
 """What to choose of them: emulation is slow, so nothing that is the same everywhere, and what an
 unprivileged user does mostly in the user's own machine."""
 
-EVERYWHERE = ("user", "userns", "timens", "overlay", "subids", "delegation", "busybox",
+EVERYWHERE = ("user", "userns", "timens", "landlock", "overlay", "subids", "delegation", "busybox",
               "cgroup.memory", "cgroup.pids", "cgroup.cpu", "cgroup.cpuset")
 """What must be there inside, for root and for the user."""
 
