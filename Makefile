@@ -42,6 +42,7 @@ vm: venv
 
 bench: .venv/built
 	$(RUN) benchmarks/run.py
+	$(RUN) benchmarks/walls.py
 
 clean:
 	rm -rf .venv build dist *.egg-info csrc/generated minibox/minibox-engine minibox/*.so

@@ -42,7 +42,7 @@ SKELETON = (("/etc", 0o755), ("/home", 0o755), ("/mnt", 0o755), ("/opt", 0o755),
             ("/var/tmp", 0o1777))
 """What a program may expect beside the host's own directories; all empty."""
 
-NAME_SERVICE = ("/etc/hosts", "/etc/resolv.conf")
+NAME_SERVICE = ("/etc/gai.conf", "/etc/host.conf", "/etc/hosts", "/etc/resolv.conf")
 """What goes with the host's network. A root that is not ours to write keeps its own."""
 
 LAYERS_MAPPED = (5, 19)
