@@ -88,6 +88,15 @@ HINTS: dict[tuple[str, str], str] = {
     ("set-ids", "EPERM"):
         "this map lets no process change its id: ask for user 0, or for a range of ids (package "
         "uidmap, a line in /etc/subuid)",
+    ("join-keyring", "EDQUOT"):
+        "this user has as many keys as it may, one for each box: wait until a box ends, or raise "
+        "/proc/sys/kernel/keys/maxkeys",
+    ("open-limits", "ENOENT"):
+        "this kernel has no limits on namespaces (Linux 4.9, CONFIG_SYSCTL): --without "
+        "namespace-limit runs without them",
+    ("limit-namespaces", "EACCES"): _OUTER,
+    ("limit-namespaces", "EPERM"): _OUTER,
+    ("limit-namespaces", "EROFS"): _OUTER,
     ("mount-stage", "EPERM"): _OUTER,
     ("mount-stage", "ENOSPC"): _DEEP,
     ("mount-overlay", "EACCES"):
