@@ -45,7 +45,8 @@ bench: .venv/built
 	$(RUN) benchmarks/walls.py
 
 clean:
-	rm -rf .venv build dist *.egg-info csrc/generated minibox/minibox-engine minibox/*.so
+	rm -rf .venv build dist *.egg-info csrc/generated minibox/minibox-engine minibox/minibox-probe
+	rm -rf minibox/*.so
 	rm -rf .mypy_cache .ruff_cache .pytest_cache .hypothesis
 	find . -name __pycache__ -prune -exec rm -rf {} +
 
@@ -72,8 +73,8 @@ venv: .venv/built .venv/test-requirements
 	@$(PYTHON) -c '$(REQUIRED)' 'project["project"]["optional-dependencies"]["test"]' | $(PIP)
 	@touch $@
 
-.venv/built: .venv/requirements setup.py $(wildcard csrc/*.[ch] csrc/*.py) \
+.venv/built: .venv/requirements setup.py $(wildcard csrc/*.[ch] csrc/probes/*.[ch] csrc/*.py) \
     minibox/steps.py minibox/plan.py minibox/record.py minibox/report.py
-	@echo "building the engine and the extension"
+	@echo "building the engine, the probes and the extension"
 	@$(RUN) setup.py --quiet build_ext --inplace
 	@touch $@

@@ -1,6 +1,6 @@
-"""Builds what is C: the static engine, and the module `minibox._core` (cffi, API mode, abi3).
+"""Builds what is C: the engine, the probes, and the module `minibox._core` (cffi, API mode, abi3).
 
-The engine is an executable inside the package: a wheel carries it, nothing is looked for in PATH.
+Both programs are executables inside the package: a wheel carries them, none is looked for in PATH.
 CC, CFLAGS and MINIBOX_STATIC=0 (for sanitizers, which cannot be static) change how it is built.
 """
 
@@ -19,27 +19,42 @@ WARNINGS = ("-std=c17", "-D_GNU_SOURCE", "-Wall", "-Wextra", "-Wconversion", "-W
 FREESTANDING = ("-static", "-nostdlib", "-mstack-protector-guard=global")
 
 
-def build_engine(target: str) -> None:
-    """Compile csrc into the executable *target*, which is replaced at once: it may be running."""
+def sources(directory: str) -> list[str]:
+    """The C files of one directory that programs are made of."""
+    return sorted(f"{directory}/{name}" for name in os.listdir(directory)
+                  if name.endswith(".c") and not name.startswith("core"))
+
+
+def build(target: str, files: list[str]) -> None:
+    """Compile *files* into the program *target*, which is replaced at once: it may be running."""
     subprocess.run([sys.executable, f"{CSRC}/generate.py", f"{CSRC}/generated"], check=True)
     flags = shlex.split(os.environ.get("CFLAGS", "-O2 -fstack-protector-strong"))
     hosted = os.environ.get("MINIBOX_STATIC", "1") == "0"
     flags += ("-DMB_HOSTED",) if hosted else FREESTANDING      # csrc/start.c says why
-    sources = sorted(f"{CSRC}/{name}" for name in os.listdir(CSRC)
-                     if name.endswith(".c") and not name.startswith("core"))
     os.makedirs(os.path.dirname(target), exist_ok=True)
     fresh = f"{target}.{os.getpid()}"
-    subprocess.run([os.environ.get("CC", "cc"), *WARNINGS, *flags, "-o", fresh, *sources],
+    subprocess.run([os.environ.get("CC", "cc"), *WARNINGS, *flags, "-o", fresh, *files],
                    check=True)
     os.replace(fresh, target)
 
 
+def build_engine(target: str) -> None:
+    """The engine: csrc."""
+    build(target, sources(CSRC))
+
+
+def build_probe(target: str) -> None:
+    """The program that tries what a box must hold: csrc/probes, with the engine's own start."""
+    build(target, [*sources(f"{CSRC}/probes"), f"{CSRC}/start.c"])
+
+
 class BuildC(build_ext):
-    """The cffi module by setuptools, the engine beside it."""
+    """The cffi module by setuptools, the programs beside it."""
 
     def run(self) -> None:
         package = "minibox" if self.inplace else os.path.join(self.build_lib, "minibox")
         build_engine(os.path.join(package, "minibox-engine"))
+        build_probe(os.path.join(package, "minibox-probe"))
         self.force = True               # nobody tells setuptools of the headers, some of them made
         super().run()
 

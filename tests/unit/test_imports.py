@@ -18,7 +18,7 @@ LAYERS = (
     ("steps", "facts", "spec", "report", "parse"),
     ("plan", "hints", "result", "engine", "cgroups", "claim", "mends", "host", "probing"),
     ("compiler",),
-    ("request", "pump", "rootfs", "box", "delegate", "doctor"),
+    ("request", "pump", "rootfs", "box", "delegate", "doctor", "probe"),
     ("cli", "__main__"),
 )
 """A module imports from its own layer and those above it in this list, and no other."""
