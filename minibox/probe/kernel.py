@@ -125,7 +125,7 @@ PROBES: tuple[Probe, ...] = (
     _gone("lookup-dcookie", "it tells paths of the host by number"),
     _probe("unknown-call", "is an unknown call refused as one that there is not?",
            "EPERM keeps programs from falling back; kernels older and newer than the filter say "
-           "ENOSYS, so this can never be open", FILTER, "", ("held", "ENOSYS")),
+           "ENOSYS, so this can never be open", (), "", ("held", "ENOSYS")),
     _probe("entry-32-bit", "can it enter the kernel as a program of 32 bits?",
            "other numbers for the same calls, past a filter; code that few look at", FILTER,
            "CVE-2010-3301", (*REFUSED, "SIGSEGV")),

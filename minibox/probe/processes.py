@@ -11,10 +11,11 @@ HIDDEN = (*REFUSED, "ENOENT", "ESRCH")
 HOST_PIDS = (("pid=host", ("open", "EFAULT")),)
 
 
-def _host(name: str, question: str, why: str, **more: str) -> Probe:
-    """About a process that the host runs; the PID namespace hides it."""
+def _host(name: str, question: str, why: str, layers: tuple[str, ...] = ()) -> Probe:
+    """About a process that the host runs: the PID namespace hides it; where that is shared, ids, user
+    namespaces and Landlock still hold most."""
     return Probe(id=f"processes.host-process-{name}", question=question, held=HIDDEN, why=why,
-                 layers=("pid",), profiles=HOST_PIDS, **more)
+                 layers=layers, profiles=HOST_PIDS)
 
 
 def _init(name: str, question: str, why: str, layers: tuple[str, ...] = (), cve: str = "") -> Probe:
@@ -26,14 +27,14 @@ def _init(name: str, question: str, why: str, layers: tuple[str, ...] = (), cve:
 
 PROBES: tuple[Probe, ...] = (
     _host("visible", "can it see a process of the host?",
-          "command lines hold passwords, and what runs tells what to attack"),
+          "command lines hold passwords, and what runs tells what to attack", ("pid",)),
     Probe(id="processes.others-visible", question="can it see processes that are not the box's?",
           held=HIDDEN, why="the same, for every user of the machine", layers=("pid",),
           profiles=(("pid=host", ("open",)),)),
     _host("signal", "can it signal a process of the host?",
           "it stops or ends what runs beside it under the same user id"),
     _host("pidfd", "can it hold a process of the host by a descriptor?",
-          "a pidfd reaches signals, namespaces and descriptors"),
+          "a pidfd reaches signals, namespaces and descriptors", ("pid",)),
     _host("trace", "can it trace a process of the host?",
           "the traced process then does what the tracer wants, outside the box"),
     _host("memory", "can it read the memory of a process of the host?",
@@ -47,14 +48,14 @@ PROBES: tuple[Probe, ...] = (
           held=("held",), why="all processes of the machine are in reach of a mistake in ids",
           layers=("pid",), profiles=(("pid=host", ("open",)),)),
     Probe(id="processes.launcher-memory", question="can it read the memory of who started it?",
-          held=HIDDEN, why="the launcher is outside the box, or holds it together",
-          layers=("nested-user",)),
+          held=HIDDEN, why="the launcher is outside the box, or holds it together"),
     _init("signal", "can it signal PID 1?",
           "PID 1 acts on signals as its program says; the box ends with it", ("landlock",)),
     _init("environ", "can it read the environment of PID 1?",
           "a launcher that stays as PID 1 still has the caller's secrets there"),
     _init("cmdline", "can it read the command line of PID 1?",
-          "the launcher's arguments name paths and secrets of the host", ("hidepid",)),
+          "the launcher's arguments name paths and secrets of the host",
+          ("hidepid", "pid")),
     _init("exe", "can it open the program that PID 1 runs?",
           "that file is the host's runtime: written to, the next start is the attacker's",
           cve="CVE-2019-5736"),
@@ -73,21 +74,21 @@ PROBES: tuple[Probe, ...] = (
           "one that leads to the host can be opened again through this list"),
     _init("oom-score", "can it say when PID 1 is killed for memory?",
           "it can have the keeper of the box die in its place"),
-    _init("memory-read", "can it read the memory of PID 1?", "PID 1 has seen the host",
-          ("nested-user",)),
+    _init("memory-read", "can it read the memory of PID 1?", "PID 1 has seen the host"),
     _init("memory-write", "can it write the memory of PID 1?",
-          "code put there runs with the rights of the set-up", ("nested-user",)),
+          "code put there runs with the rights of the set-up"),
     _init("descriptor-taken", "can it take a descriptor out of PID 1?",
-          "among them is the line to the engine, by which results are told", ("nested-user",)),
-    _init("compared", "can it compare itself with PID 1?", "kcmp shows what the two share",
-          ("nested-user",)),
+          "among them is the line to the engine, by which results are told"),
+    _init("compared", "can it compare itself with PID 1?", "kcmp shows what the two share"),
     _init("limits", "can it set the limits of PID 1?",
           "without CPU time or descriptors PID 1 cannot keep the box; the kernel looks at the user "
           "id alone, so only a filter holds this", ("seccomp",)),
-    _init("priority", "can it renice PID 1?", "PID 1 then reaps and stops late"),
-    _init("affinity", "can it move PID 1 to other processors?", "PID 1 then reaps and stops late"),
+    _init("priority", "can it renice PID 1?", "PID 1 then reaps and stops late",
+          ("capabilities",)),
+    _init("affinity", "can it move PID 1 to other processors?",
+          "PID 1 then reaps and stops late", ("capabilities",)),
     _init("pages", "can it see where PID 1 has its pages?", "it undoes address randomization",
-          ("nested-user",), "CVE-2017-14140"),
+          cve="CVE-2017-14140"),
     _init("namespaces", "can it join a namespace of PID 1?",
           "the namespaces of the set-up have rights that the application has not",
           cve="CVE-2016-9962"),
