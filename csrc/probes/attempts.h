@@ -16,6 +16,9 @@
 /* A bad address: what reads or writes there says EFAULT, when it has come so far. */
 #define MB_NOWHERE ((void *)1)
 
+/* What the kernel cuts off an int argument. */
+#define MB_HIGH_BIT (1ul << 32)
+
 static inline int mb_outcome(long result)
 {
     return result < 0 ? (int)result : MB_OPEN;

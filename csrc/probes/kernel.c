@@ -44,6 +44,12 @@ static int MB_ATTEMPT(clone_user)
     return clone_outcome(MB_QUIET(__NR_clone, CLONE_NEWUSER | SIGCHLD, 0, 0, 0, 0));
 }
 
+/* The kernel looks at 32 bits of the flags, a careless filter at 64. */
+static int MB_ATTEMPT(clone_user_by_high_bits)
+{
+    return clone_outcome(MB_QUIET(__NR_clone, CLONE_NEWUSER | SIGCHLD | MB_HIGH_BIT, 0, 0, 0, 0));
+}
+
 static int MB_ATTEMPT(clone3_user)
 {
     struct clone_args how = { .flags = CLONE_NEWUSER, .exit_signal = SIGCHLD };
@@ -147,6 +153,7 @@ static int MB_ATTEMPT(try_vhangup)
 }
 
 MB_CALL_ATTEMPT(personality_no_random, __NR_personality, 0x0040000 /* ADDR_NO_RANDOMIZE */)
+MB_CALL_ATTEMPT(personality_high_bits, __NR_personality, 0x0040000 | MB_HIGH_BIT)
 MB_CALL_ATTEMPT(personality_exec, __NR_personality, 0x0400000 /* READ_IMPLIES_EXEC */)
 
 /* ---- other doors into the kernel ---- */
@@ -206,6 +213,7 @@ const struct mb_probe mb_kernel_probes[] = {
     { "kernel.new-cgroup-namespace", unshare_cgroup },
     { "kernel.new-time-namespace", unshare_time },
     { "kernel.clone-user-namespace", clone_user },
+    { "kernel.clone-user-high-bits", clone_user_by_high_bits },
     { "kernel.clone3-user-namespace", clone3_user },
     { "kernel.clone3", clone3 },
     { "kernel.setns", try_setns },
@@ -244,6 +252,7 @@ const struct mb_probe mb_kernel_probes[] = {
     { "kernel.iopl", try_iopl },
     { "kernel.ioperm", try_ioperm },
     { "kernel.personality-no-random", personality_no_random },
+    { "kernel.personality-high-bits", personality_high_bits },
     { "kernel.personality-exec", personality_exec },
     { "kernel.modify-ldt", modify_ldt },
     { "kernel.uselib", uselib },

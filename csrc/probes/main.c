@@ -6,6 +6,7 @@
    gave; or of the signal that ended the attempt.  The values are canaries that the caller has set up on the
    host, such as file=PATH.  Nothing is needed of the surroundings but descriptor 1, and nothing in
    them is changed. */
+#include <linux/prctl.h>
 #include <sys/mman.h>
 #include <sys/wait.h>
 #include "probes.h"
@@ -15,7 +16,7 @@ enum mb_call mb_last_call;              /* sys.h notes the last call there; nobo
 #define PATIENCE_NS UINT64_C(2000000000)
 enum { NOTHING = 3 };                   /* the attempt ended before it had an outcome */
 
-struct mb_given { char *const *values; };
+struct mb_given { char *const *values; int parent_death; };
 
 /* What an attempt tells, in a page that it shares with us: a pipe would be one more descriptor. */
 struct answer { int outcome; char detail[256]; };
@@ -62,6 +63,11 @@ const char *mb_given(const struct mb_given *given, const char *name)
         if (!strncmp(*at, name, size) && (*at)[size] == '=')
             return *at + size + 1;
     return NULL;
+}
+
+int mb_parent_death(const struct mb_given *given)
+{
+    return given->parent_death;
 }
 
 /* The child of a fork: answer, and end. */
@@ -181,6 +187,7 @@ int main(int argc, char **argv)
     const uint64_t child = MB_SIGNAL_BIT(SIGCHLD);
     const struct mb_sigaction usual = {0};
     struct inherited before = {0};
+    struct mb_given given = {0};
     const char *only = NULL;
     long page;
 
@@ -192,6 +199,8 @@ int main(int argc, char **argv)
         only = argv[2];
         argv += 2;
     }
+    given.values = argv + 1;
+    mb_prctl(PR_GET_PDEATHSIG, (unsigned long)&given.parent_death, 0, 0);
     page = mb_mmap(sizeof(struct answer), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1);
     if (page < 0)
         return 1;
@@ -200,7 +209,6 @@ int main(int argc, char **argv)
     for (const struct mb_probe *const *group = groups; *group; group++)
         for (const struct mb_probe *probe = *group; probe->id; probe++)
             if (wanted(only, probe->id))
-                run(probe, &(struct mb_given){ argv + 1 }, &before,
-                    (struct answer *)(uintptr_t)page);
+                run(probe, &given, &before, (struct answer *)(uintptr_t)page);
     return 0;
 }

@@ -286,6 +286,12 @@ SOCKET_ATTEMPT(netlink_diag, AF_NETLINK, SOCK_RAW, NETLINK_SOCK_DIAG)
 NETLINK_ATTEMPT(netlink_connector, NETLINK_CONNECTOR)
 SOCKET_ATTEMPT(netlink_fib, AF_NETLINK, SOCK_RAW, NETLINK_FIB_LOOKUP)
 FAMILY_ATTEMPT(vsock, 40)
+
+static int MB_ATTEMPT(vsock_by_high_bits)
+{
+    return mb_outcome(MB_QUIET(__NR_socket, 40 | MB_HIGH_BIT, 15, 0));
+}
+
 FAMILY_ATTEMPT(alg, 38)
 FAMILY_ATTEMPT(key, 15)
 FAMILY_ATTEMPT(bluetooth, 31)
@@ -334,6 +340,7 @@ const struct mb_probe mb_network_probes[] = {
     { "network.netlink-connector", netlink_connector },
     { "network.netlink-fib", netlink_fib },
     { "network.vsock", vsock },
+    { "network.vsock-high-bits", vsock_by_high_bits },
     { "network.alg", alg },
     { "network.key", key },
     { "network.bluetooth", bluetooth },

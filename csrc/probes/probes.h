@@ -22,3 +22,6 @@ extern const struct mb_probe mb_files_probes[], mb_processes_probes[], mb_networ
 
 /* The value of argument *name*, NULL if it was not given. */
 const char *mb_given(const struct mb_given *given, const char *name);
+
+/* The signal that this program was to get when its parent dies, which a fork forgets; 0: none. */
+int mb_parent_death(const struct mb_given *given);

@@ -315,6 +315,20 @@ static int MB_ATTEMPT(ignored_signals)
     return MB_HELD;
 }
 
+static int MB_ATTEMPT(outlive_parent)
+{
+    return mb_parent_death(given) ? MB_HELD : MB_OPEN;
+}
+
+static int MB_ATTEMPT(files_for_all)
+{
+    mode_t mask = mb_umask(0);
+
+    mb_put(detail, "0");
+    mb_put_octal(detail, mask);
+    return (mask & (S_IWGRP | S_IWOTH)) == (S_IWGRP | S_IWOTH) ? MB_HELD : MB_OPEN;
+}
+
 /* Led by this program or by PID 1; 0 is a leader outside. */
 static bool session_is_own(void)
 {
@@ -374,6 +388,16 @@ static int MB_ATTEMPT(type_into_terminal)
     return terminal < 0 ? MB_UNPROVABLE : mb_outcome(mb_ioctl(terminal, TIOCSTI, MB_NOWHERE));
 }
 
+/* The kernel looks at 32 bits of the request, a careless filter at 64. */
+static int MB_ATTEMPT(type_by_high_bits)
+{
+    int terminal = own_terminal();
+
+    if (terminal < 0)
+        return MB_UNPROVABLE;
+    return mb_outcome(mb_ioctl(terminal, TIOCSTI | MB_HIGH_BIT, MB_NOWHERE));
+}
+
 /* A pseudo-terminal is no console and says ENOTTY, which a filter does not. */
 static int MB_ATTEMPT(console_selection)
 {
@@ -417,10 +441,13 @@ const struct mb_probe mb_processes_probes[] = {
     { "processes.inherited-descriptors", inherited_descriptors },
     { "processes.blocked-signals", blocked_signals },
     { "processes.ignored-signals", ignored_signals },
+    { "processes.parent-outlived", outlive_parent },
+    { "processes.umask", files_for_all },
     { "processes.session-shared", session_of_others },
     { "processes.controlling-terminal", terminal_of_others },
     { "processes.terminal-input-inherited", type_into_inherited_terminal },
     { "processes.terminal-input", type_into_terminal },
+    { "processes.terminal-input-high-bits", type_by_high_bits },
     { "processes.terminal-console", console_selection },
     MB_END
 };

@@ -14,6 +14,8 @@ HOST_NET = (("net=host", ("open",)),)
 FAMILIES = (
     ("vsock", "AF_VSOCK", "it reaches the hypervisor under the machine, past every network",
      "CVE-2021-26708"),
+    ("vsock-high-bits", "AF_VSOCK, as a number of 33 bits,", "the kernel looks at 32 of them, a "
+     "careless filter at 64", ""),
     ("alg", "AF_ALG", "the kernel's ciphers, in rarely tested combinations", "CVE-2019-8912"),
     ("key", "AF_KEY", "an old interface to IPsec, rarely looked at", "CVE-2022-1353"),
     ("bluetooth", "AF_BLUETOOTH", "radio protocols, parsed in the kernel", "CVE-2021-3640"),

@@ -12,7 +12,7 @@ HOST_PIDS = (("pid=host", ("open", "EFAULT")),)
 
 
 def _host(name: str, question: str, why: str, layers: tuple[str, ...] = ()) -> Probe:
-    """About a process that the host runs: the PID namespace hides it; where that is shared, ids, user
+    """About a process of the host: the PID namespace hides it; where that is shared, ids, user
     namespaces and Landlock still hold most."""
     return Probe(id=f"processes.host-process-{name}", question=question, held=HIDDEN, why=why,
                  layers=layers, profiles=HOST_PIDS)
@@ -101,6 +101,12 @@ PROBES: tuple[Probe, ...] = (
     Probe(id="processes.ignored-signals", question="does it start with ignored signals?",
           held=("held",), why="a program that cannot be asked to stop; it tells of the launcher",
           layers=("signals",)),
+    Probe(id="processes.parent-outlived", question="does it live on when its parent dies?",
+          held=("held",), why="what nobody watches any more computes and holds memory for ever",
+          layers=("parent-death",)),
+    Probe(id="processes.umask", question="can others write the files that it makes?",
+          held=("held",), why="another user puts into them what this one then trusts",
+          layers=("umask",)),
     Probe(id="processes.session-shared", question="is it in a session that others lead?",
           held=("held",), why="a session has a terminal, which all its members can type into",
           cve="CVE-2017-5226", layers=("session",)),
@@ -113,6 +119,10 @@ PROBES: tuple[Probe, ...] = (
     Probe(id="processes.terminal-input", question="can it type into any terminal?",
           held=(*REFUSED, "EIO"), why="where TIOCSTI is left, one terminal that leaks is enough",
           cve="CVE-2017-5226", layers=("seccomp",)),
+    Probe(id="processes.terminal-input-high-bits",
+          question="can it type into any terminal by a request of 33 bits?", held=(*REFUSED, "EIO"),
+          why="the kernel looks at 32 bits of the request, and flatpak's filter looked at 64",
+          cve="CVE-2019-10063", layers=("seccomp",)),
     Probe(id="processes.terminal-console", question="can it use the console's own ioctl?",
           held=REFUSED, why="TIOCLINUX pastes into the console that the box was started from",
           cve="CVE-2023-28100", layers=("seccomp",)),

@@ -29,13 +29,14 @@ CAP_SYS_RESOURCE = 24
 @contextlib.contextmanager
 def careless() -> Iterator[dict[str, Any]]:
     """How a careless caller starts something: with a terminal that leads a session, a descriptor of
-    the host, and signals that are ignored and blocked."""
+    the host, signals that are ignored and blocked, and files for all."""
     master, slave = os.openpty()
     try:
         def prepare() -> None:
             os.setsid()
             fcntl.ioctl(slave, termios.TIOCSCTTY, 0)
             signal.signal(signal.SIGHUP, signal.SIG_IGN)
+            os.umask(0)
             signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGUSR1})
 
         yield {"pass_fds": (slave,), "preexec_fn": prepare, "stdin": slave}
