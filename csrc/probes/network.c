@@ -116,6 +116,24 @@ static int MB_ATTEMPT(join_host_network)
     return fd < 0 ? fd : mb_outcome(mb_setns(fd, CLONE_NEWNET));
 }
 
+/* By a handle, as Linux 6.18 gives one of each namespace: no path, descriptor or process is needed.
+ * The first namespaces of a machine have the first numbers. */
+static int MB_ATTEMPT(host_network_by_handle)
+{
+    enum { NSFS_ROOT = -10003, NSFS_HANDLE = 0xf1, FIRST_IDS = 32 };
+    struct {
+        struct { uint32_t size, type; } head;
+        struct { uint64_t id; uint32_t kind, inode; } _Alignas(8) space;
+    } handle = { { sizeof handle.space, NSFS_HANDLE }, { 0, CLONE_NEWNET, 0 } };
+    int64_t inode = mb_given_number(given, "netns");
+    int result = -ESTALE;
+
+    handle.space.inode = (uint32_t)inode;
+    while (inode >= 0 && result == -ESTALE && ++handle.space.id <= FIRST_IDS)
+        result = mb_outcome(MB_QUIET(__NR_open_by_handle_at, NSFS_ROOT, &handle, O_RDONLY));
+    return inode < 0 || result == -EBADF ? MB_UNPROVABLE : result;
+}
+
 /* ---- reaching it ---- */
 
 static int try_connect(int family, int type, const void *address, size_t size)
@@ -312,6 +330,7 @@ FAMILY_ATTEMPT(qipcrtr, 42)
 const struct mb_probe mb_network_probes[] = {
     { "network.host-namespace", host_network_namespace },
     { "network.host-namespace-joined", join_host_network },
+    { "network.host-namespace-by-handle", host_network_by_handle },
     { "network.interfaces", interfaces },
     { "network.interfaces-by-netlink", interfaces_by_netlink },
     { "network.routes", routes },

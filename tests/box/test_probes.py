@@ -100,9 +100,14 @@ def _lines(path: str) -> Callable[[], bool]:
     return lambda: not Path(path).exists() or len(Path(path).read_text().splitlines()) < 2
 
 
+FIRST_NETWORK = 0xEFFFFFF9
+"""The inode of the first network namespace since Linux 6.18, which has file handles of them."""
+
 ABSENT: dict[str, Callable[[], bool]] = {
     # no host lets an unknown call in; the others a host may lack
     "kernel.unknown-call": lambda: True,
+    "network.host-namespace-by-handle":
+        lambda: os.stat("/proc/self/ns/net").st_ino != FIRST_NETWORK,
     "network.routes": _lines("/proc/net/route"),
     "network.way-out": _lines("/proc/net/route"),
     "network.routes-ipv6": _lines("/proc/net/if_inet6"),
