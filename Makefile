@@ -1,7 +1,8 @@
 # make demo    run boxes and read their verdicts      make test       every test this machine can run
 # make check   the house rules, ruff, mypy            make test-unit  those that need no privilege
 # make asan    box tests with a sanitized engine      make vm         box tests under pure cgroup v2
-# make bench   boxes beside their peers               make clean      remove all that was made
+# make fuzz    what it reads, by libFuzzer and AFL++  make bench      boxes beside their peers
+# make clean   remove all that was made
 
 # An unprivileged user can reach Debian's own Python, as the tests need; any other will do as well.
 PYTHON ?= $(shell for python in /usr/bin/python3 python3; do \
@@ -17,7 +18,7 @@ SANITIZE := -O1 -g -fno-omit-frame-pointer -fsanitize=address,undefined -fno-san
 # There memory is capped by RLIMIT_AS, which counts the sanitizers' terabytes of shadow as well.
 NOT_SANITIZED := --deselect tests/box/test_caps.py::test_best_effort_says_what_is_not_in_force
 
-.PHONY: venv demo test test-unit check asan vm bench clean
+.PHONY: venv demo test test-unit check asan fuzz vm bench clean
 
 demo: .venv/built
 	@$(RUN) -m minibox.cli.demo
@@ -36,6 +37,11 @@ asan: venv
 	    'import setup; setup.build_engine("build/asan/minibox-engine")'
 	MINIBOX_ENGINE=$(CURDIR)/build/asan/minibox-engine ASAN_OPTIONS=detect_leaks=0 \
 	    $(RUN) -m pytest tests/unit tests/box tests/fault $(NOT_SANITIZED)
+
+# KEEP=--keep adds to the corpus what reaches something new.
+SECONDS ?= 600
+fuzz: venv
+	$(RUN) tests/fuzz/fuzz.py --seconds $(SECONDS) $(KEEP)
 
 vm: venv
 	$(RUN) -m pytest tests/vm

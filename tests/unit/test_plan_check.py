@@ -150,9 +150,13 @@ def patched(plan: Plan, at: int, form: str, value: bytes | int) -> bytes:
 
 
 FIRST_STEP, FIRST_FIELD = HEADER.size, HEADER.size + RECORD.size
+LAST_FIELD = HEADER.size + sum(RECORD.size + 8 * len(one.__fields__) for one in PLAIN) - 8
+ARGV, PATH = (LAST_FIELD - 8 * (len(EXEC.__fields__) - 1 - [*EXEC.__fields__].index(name))
+              for name in ("argv", "path"))
+"""Where the fields of Exec, the last step, lie in PLAIN's binary form."""
 
 
-@pytest.mark.parametrize(("block", "words"), [
+BROKEN = [
     (b"", "too short"),
     (patched(PLAIN, 0, "<8s", b"minicow\0"), "does not begin"),
     (patched(PLAIN, 8, "<I", 2), "another version"),
@@ -165,6 +169,11 @@ FIRST_STEP, FIRST_FIELD = HEADER.size, HEADER.size + RECORD.size
     (patched(PLAIN, FIRST_STEP + 2, "<H", 8), "wrong size"),
     (patched(PLAIN, FIRST_STEP + 4, "<I", 1), "wrong size"),
     (patched(PLAIN, FIRST_FIELD, "<q", -1), "out of range"),
+    (patched(PLAIN, 28, "<I", 1), "cut short"),
+    (patched(PLAIN, PATH, "<I", FIRST_FIELD), "a string lies outside"),
+    (patched(PLAIN, PATH + 4, "<I", 3), "does not end with NUL"),
+    (patched(PLAIN, ARGV, "<I", LAST_FIELD + 9), "not aligned"),
+    (patched(PLAIN, ARGV + 4, "<I", 999), "a list lies outside"),
     (encode(replace(PLAIN, prepare=(OpenTree(tree=64, source="/"), START))), "out of range"),
     (encode(replace(PLAIN, app=(SetIds(uid=2**32, gid=0), EXEC))), "out of range"),
     (encode(replace(PLAIN, prepare=(MakeCgroup(cgroup=-1, parent="/"), START))), "out of range"),
@@ -174,11 +183,16 @@ FIRST_STEP, FIRST_FIELD = HEADER.size, HEADER.size + RECORD.size
     (encode(replace(PLAIN, app=(EXEC, Fail(errno=5)))), "the one exec"),
     (encode(replace(PLAIN, app=(steps.UseStreams(),))), "the one exec"),
     (encode(replace(PLAIN, app=())), "nothing to execute"),
+    (encode(replace(PLAIN, enter=(Fail(errno=5),), app=())), "nothing to execute"),
     (encode(replace(PLAIN, prepare=())), "start one box"),
     (encode(replace(PLAIN, prepare=(START, START))), "start one box"),
     (encode(replace(PLAIN, enter=(smallest(steps.CloneApp),) * 2)), "more than one application"),
     (encode(replace(PLAIN, app=(steps.ChangeDir(path="a\0b"), EXEC))), "NUL inside"),
-])
+]
+"""Plans that are refused, and a part of what is said of them."""
+
+
+@pytest.mark.parametrize(("block", "words"), BROKEN)
 def test_a_broken_plan_is_refused_in_words(block: bytes, words: str) -> None:
     assert words in (plan_error(block) or "taken")
 
