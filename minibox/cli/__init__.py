@@ -14,6 +14,7 @@ VERBS = {
     "run": "run a program in a box",
     "plan": "show the steps by which a box would be made",
     "doctor": "try what works on this machine, and say how to mend the rest",
+    "probe": "try from inside what a box must hold, here and in other runtimes",
     "rootfs": "build, list and remove root file systems",
     "delegate": "give a user cgroups of his own, as root",
 }

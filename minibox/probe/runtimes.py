@@ -1,0 +1,244 @@
+"""How each runtime runs one static program: in its ordinary way, with what it isolates by default.
+
+What "ordinary" is, each runtime's own documentation says: the example of bubblewrap's README, the
+bundle that `runc spec` writes, firejail with the profile for unknown programs, and so on.
+"""
+
+from __future__ import annotations
+
+import itertools
+import json
+import os
+import resource
+import shlex
+import shutil
+import subprocess
+import sys
+
+from minibox.errors import SpecError
+from minibox.record import Record
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+UNIFIED = "/sys/fs/cgroup/unified"
+"""Where cgroup v2 is beside v1: crun wants one or the other, and gets a view without this."""
+
+PODMAN_LIMIT = 1 << 20
+"""What podman raises limits to by default as root; without CAP_SYS_RESOURCE it cannot."""
+
+IN_BOX = "/minibox-probe"
+"""Where the program is in a root file system that is not the host's."""
+
+
+class Place(Record):
+    """What a runtime has to work with. program: a copy on the host; arguments: for it; directory:
+    for all that the runtime needs; name: of this box, for runtimes that must have one; options:
+    more options of `minibox run`."""
+
+    program: str
+    arguments: tuple[str, ...]
+    directory: str
+    name: str
+    options: tuple[str, ...] = ()
+
+
+class Command(Record):
+    """argv: what to execute; shown: the same for people, the probe's own arguments left out; undo:
+    what removes the box, if it had to be killed."""
+
+    argv: tuple[str, ...]
+    shown: str
+    undo: tuple[str, ...] = ()
+
+
+class CannotRun(Exception):
+    """The runtime is not there, or does not get as far as to run a program."""
+
+
+def command(runtime: str, place: Place) -> Command:
+    """How *runtime* runs the probes: one of RUNTIMES, or a command line with {} in it.
+
+    Errors: CannotRun; SpecError if there is no such runtime.
+    """
+    if runtime not in RUNTIMES:
+        return _other(runtime, place)
+    tool, make = RUNTIMES[runtime]
+    if tool and not shutil.which(tool):
+        raise CannotRun(f"{tool} is not installed")
+    return make(place)
+
+
+def check(runtime: str) -> None:
+    """Errors: SpecError if *runtime* is neither a name nor a command line."""
+    if runtime not in RUNTIMES and "{}" not in runtime:
+        raise SpecError("runtime", runtime, f"use one of {', '.join(RUNTIMES)}, or a command line "
+                        "with {} where the program goes")
+
+
+def version(runtime: str) -> str:
+    """What the runtime says it is, "" if it has nothing to say."""
+    tool = RUNTIMES[runtime][0] if runtime in RUNTIMES else ""
+    if not tool or not shutil.which(tool):
+        return ""
+    try:
+        done = subprocess.run([tool, "--version"], capture_output=True, text=True, timeout=10,
+                              stdin=subprocess.DEVNULL)
+    except (OSError, subprocess.TimeoutExpired):
+        return ""
+    return done.stdout.partition("\n")[0].strip()
+
+
+def _plain(words: tuple[str, ...], place: Place, program: str = IN_BOX,
+           undo: tuple[str, ...] = ()) -> Command:
+    """*words*, the program, its arguments."""
+    shown = shlex.join(words).replace(place.directory, "DIR")
+    return Command(argv=(*words, program, *place.arguments), undo=undo,
+                   shown=f"{shown} {os.path.basename(IN_BOX)}".lstrip())
+
+
+def _other(template: str, place: Place) -> Command:
+    """A command line; {} alone is the program with its arguments, within a word it is quoted."""
+    check(template)
+    program = (place.program, *place.arguments)
+    try:
+        words = shlex.split(template)
+    except ValueError as error:
+        raise SpecError("runtime", template, f"it is no command line: {error}") from error
+    argv: list[str] = []
+    for word in words:
+        argv += program if word == "{}" else [word.replace("{}", shlex.join(program))]
+    return Command(argv=tuple(argv), shown=template.replace("{}", os.path.basename(IN_BOX)))
+
+
+def _none(place: Place) -> Command:
+    return _plain((), place, place.program)
+
+
+def _minibox(place: Place) -> Command:
+    code = f"import sys; sys.path[:] = {sys.path}; from minibox.cli import main; sys.exit(main())"
+    shown = _plain(("minibox", "run", *place.options, "--"), place).shown
+    program, mount = IN_BOX, f"type=bind,source={place.program},target={IN_BOX},readonly"
+    own: tuple[str, ...] = ("--mount", mount)
+    if ("--without", "view") in itertools.pairwise(place.options):    # the host's root has it
+        program, own = place.program, ()
+    return Command(argv=(sys.executable, "-P", "-c", code, "run", *place.options, *own, "--",
+                         program, *place.arguments), shown=shown)
+
+
+def _bwrap(place: Place) -> Command:
+    """The example of bubblewrap's README, with all namespaces and without the terminal."""
+    words = ["bwrap", "--ro-bind", "/usr", "/usr"]
+    for name in ("bin", "sbin", "lib", "lib64"):
+        if os.path.islink(f"/{name}"):
+            words += ["--symlink", os.readlink(f"/{name}"), f"/{name}"]
+        elif os.path.isdir(f"/{name}"):
+            words += ["--ro-bind", f"/{name}", f"/{name}"]
+    words += ["--proc", "/proc", "--dev", "/dev", "--tmpfs", "/tmp", "--unshare-all",
+              "--die-with-parent", "--new-session", "--ro-bind", place.program, IN_BOX]
+    return _plain(tuple(words), place)
+
+
+def _unshare(place: Place) -> Command:
+    return _plain(("unshare", "--user", "--map-root-user", "--mount", "--uts", "--ipc", "--net",
+                   "--pid", "--cgroup", "--fork", "--kill-child", "--mount-proc"), place,
+                  place.program)
+
+
+def _firejail(place: Place) -> Command:
+    """For root its profile has a /tmp of its own, into which the program has to be let."""
+    let_in = (f"--whitelist={place.program}",) if os.getuid() == 0 else ()
+    return _plain(("firejail", "--quiet", *let_in), place, place.program)
+
+
+def small_root(place: Place) -> str:
+    """A root file system with the program and little else."""
+    root = f"{place.directory}/root"
+    for name in ("dev", "etc", "proc", "run", "sys", "tmp", "usr/bin", "usr/lib", "var"):
+        os.makedirs(f"{root}/{name}", exist_ok=True)
+    with open(f"{root}/usr/lib/os-release", "w") as file:
+        file.write("ID=minibox-probe\n")
+    shutil.copy(place.program, f"{root}{IN_BOX}")
+    return root
+
+
+def _bundle(tool: str, place: Place) -> Command:
+    """A bundle with the configuration that the runtime itself writes."""
+    small_root(place)
+    rootless = () if os.getuid() == 0 else ("--rootless",)
+    done = subprocess.run([tool, "spec", *rootless], cwd=place.directory, capture_output=True,
+                          text=True, stdin=subprocess.DEVNULL)
+    if done.returncode:
+        raise CannotRun(done.stderr.strip() or f"`{tool} spec` has status {done.returncode}")
+    path = f"{place.directory}/config.json"
+    with open(path) as file:
+        config = json.load(file)
+    config["process"] |= {"terminal": False, "args": [IN_BOX, *place.arguments]}
+    config["root"]["path"] = "root"
+    with open(path, "w") as file:
+        json.dump(config, file)
+    words: tuple[str, ...] = (tool, "--root", f"{place.directory}/state")
+    if tool == "crun" and os.getuid() == 0 and os.path.ismount(UNIFIED):
+        words = ("unshare", "--mount", "sh", "-c", f'umount {UNIFIED} && exec "$@"', "sh", *words)
+    shown = f"{tool} run, with the configuration of `{shlex.join((tool, 'spec', *rootless))}`"
+    return Command(argv=(*words, "run", "--bundle", place.directory, place.name), shown=shown,
+                   undo=(*words, "delete", "--force", place.name))
+
+
+def _runc(place: Place) -> Command:
+    return _bundle("runc", place)
+
+
+def _crun(place: Place) -> Command:
+    return _bundle("crun", place)
+
+
+def _nspawn(place: Place) -> Command:
+    """Not registered with machined: that needs systemd as the host's own PID 1."""
+    words = ["systemd-nspawn", "--quiet", "--pipe", "--as-pid2"]
+    if not os.path.isdir("/run/systemd/system"):
+        words += ["--register=no", "--keep-unit"]
+    return _plain((*words, "-D", small_root(place)), place)
+
+
+def _podman(place: Place) -> Command:
+    """With a storage of its own, so that nothing of this box stays in the user's."""
+    storage = ("podman", "--root", f"{place.directory}/storage", "--runroot",
+               f"{place.directory}/runroot", "--storage-driver", "vfs",
+               *(("--runtime", "runc") if os.path.ismount(UNIFIED) else ()))
+    limits: tuple[str, ...] = ()
+    if os.getuid() == 0 and resource.getrlimit(resource.RLIMIT_NOFILE)[1] < PODMAN_LIMIT:
+        limits = "--ulimit", "nofile=1024:1024", "--ulimit", "nproc=1024:1024"
+    return _plain((*storage, "run", "--rm", "--name", place.name, *limits, "--rootfs",
+                   small_root(place)), place,
+                  undo=(*storage, "rm", "--force", place.name))
+
+
+def _docker(place: Place) -> Command:
+    """docker has no --rootfs: the root becomes an image, which goes afterwards."""
+    try:
+        subprocess.run(["docker", "info"], capture_output=True, text=True, timeout=20, check=True,
+                       stdin=subprocess.DEVNULL)
+    except subprocess.CalledProcessError as error:
+        raise CannotRun(complaint(error.stderr) or "no daemon answers") from error
+    except subprocess.TimeoutExpired as error:
+        raise CannotRun("no daemon answers within 20 s") from error
+    archive = f"tar -C {shlex.quote(small_root(place))} -c . | docker import - {place.name}"
+    subprocess.run(["sh", "-c", archive], capture_output=True, check=True)
+    return _plain(("docker", "run", "--rm", "--name", place.name, place.name), place,
+                  undo=("docker", "rmi", "--force", place.name))
+
+
+RUNTIMES: Mapping[str, tuple[str, Callable[[Place], Command]]] = {
+    "minibox": ("", _minibox), "bwrap": ("bwrap", _bwrap), "runc": ("runc", _runc),
+    "crun": ("crun", _crun), "firejail": ("firejail", _firejail),
+    "nspawn": ("systemd-nspawn", _nspawn), "podman": ("podman", _podman),
+    "docker": ("docker", _docker), "unshare": ("unshare", _unshare), "none": ("", _none)}
+"""Each runtime: the tool that must be there, and how it runs the program."""
+
+
+def complaint(text: str) -> str:
+    """The line of *text* that says what is wrong: with "error" in it, or else the last."""
+    lines = [line.strip() for line in text.splitlines() if line.strip()]
+    return next((line for line in lines if "error" in line.lower()), lines[-1] if lines else "")
