@@ -203,7 +203,10 @@ static void say_failure(const struct mb_engine *engine, const struct mb_report *
         mb_put(&line, ", failed with errno ");
         mb_put_i64(&line, report->err);
         mb_put(&line, report->detail_size ? ": " : "");
-        mb_put_bytes(&line, report->detail, report->detail_size);
+        for (uint32_t n = 0; n < report->detail_size; n++) {        /* the box's own, for a terminal */
+            unsigned char byte = (unsigned char)report->detail[n];
+            mb_put_bytes(&line, byte < ' ' || byte == 0x7f || byte == 0xc2 ? "?" : (char *)&byte, 1);
+        }
     } else
         mb_put(&line, "the box ended before it began");
     say("", text);

@@ -14,6 +14,15 @@ class MiniboxError(Exception):
     """Base of all errors that minibox raises on purpose."""
 
 
+def shown(value: object) -> str:
+    """*value* as code, cut short: it may be as long as anybody likes."""
+    try:
+        text = repr(value)
+    except ValueError:                                      # an int of more than 4300 digits
+        text = f"<{type(value).__name__}>"
+    return text if len(text) <= 120 else text[:100] + f"... ({len(text)} characters)"
+
+
 class SpecError(MiniboxError):
     """You asked for what cannot be: *field* has *value*, and *hint* says what would do."""
 
@@ -22,10 +31,7 @@ class SpecError(MiniboxError):
         self.field, self.value, self.hint = field, value, hint
 
     def __str__(self) -> str:
-        shown = repr(self.value)
-        if len(shown) > 120:
-            shown = shown[:100] + f"... ({len(shown)} characters)"
-        return f"{self.field}: {shown}: {self.hint}"
+        return f"{self.field}: {shown(self.value)}: {self.hint}"
 
 
 class HostError(MiniboxError):

@@ -226,18 +226,25 @@ PROGRAM = {
 }
 
 
+def visible(text: str) -> str:
+    """*text* of the box without what would steer the terminal that shows it."""
+    return text if text.isprintable() else "".join(
+        c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
+
+
 def of(step: Step, errno: int, detail: str = "") -> str:
     """Cause and mend of *step* having failed with *errno*; "" if there is nothing to add."""
     name = errorcode.get(errno, "")
     text = HINTS.get((name_of(type(step)), name)) or EVERYWHERE.get(name, "")
     fields = {field: getattr(step, field) for field in step.__fields__}
-    return text.format_map(fields | {"detail": detail or "it does not say why"})
+    return text.format_map(fields | {"detail": visible(detail) or "it does not say why"})
 
 
 def program(step: Exec, errno: int, cause: int, detail: str = "") -> str:
     """Why the program of *step* could not be executed, and what to do about it, in one sentence."""
     text = PROGRAM.get(CAUSES[cause], "{program}: cannot be executed: {error}")
-    name = step.argv[0]
+    name = visible(step.argv[0])
     from os import strerror
 
-    return text.format(program=name, file=detail or name, path=step.path, error=strerror(errno))
+    return text.format(program=name, file=visible(detail) or name, path=visible(step.path),
+                       error=strerror(errno))

@@ -6,7 +6,7 @@ cannot read is a SpecError that names field, value and what would do.
 
 from __future__ import annotations
 
-from minibox.errors import SpecError
+from minibox.errors import SpecError, shown
 from minibox.spec import Mount, Ulimit, User
 
 TYPE_CHECKING = False
@@ -41,6 +41,13 @@ def _decimal(text: str) -> float | None:
     return float(text) if digits.isdecimal() and digits.isascii() and len(digits) < 20 else None
 
 
+def _float(field: str, value: float, hint: str) -> float:
+    try:
+        return float(value)
+    except OverflowError:                                   # an int of 310 digits
+        raise SpecError(field, value, hint) from None
+
+
 def size(field: str, value: int | str) -> int:
     """Bytes: 1048576, "1M", "1MiB", "1.5g"; units are powers of 1024."""
     if isinstance(value, bool) or not isinstance(value, (int, str)):
@@ -61,10 +68,10 @@ def swap(field: str, value: int | str) -> int:
 
 def duration(field: str, value: float | str) -> float:
     """Seconds: 2, 0.5, "500ms", "1m30s"."""
-    if isinstance(value, (int, float)) and not isinstance(value, bool):
-        return float(value)
     hint = "give seconds, or a time such as 500ms, 2s or 1m30s"
-    if not isinstance(value, str):
+    if isinstance(value, (int, float)) and not isinstance(value, bool):
+        return _float(field, value, hint)
+    if not isinstance(value, str) or len(value) > 100:
         raise SpecError(field, value, hint)
     rest, total = value.strip(), 0.0
     if (plain := _decimal(rest)) is not None:
@@ -93,11 +100,12 @@ def offset(field: str, value: float | str) -> float:
 
 def decimal(field: str, value: float | str) -> float:
     """A number without sign or exponent, such as 0.5."""
+    hint = "give a number such as 2 or 0.5"
     if isinstance(value, (int, float)) and not isinstance(value, bool):
-        return float(value)
+        return _float(field, value, hint)
     number = _decimal(value.strip()) if isinstance(value, str) else None
     if number is None:
-        raise SpecError(field, value, "give a number such as 2 or 0.5")
+        raise SpecError(field, value, hint)
     return number
 
 
@@ -114,16 +122,19 @@ def integer(field: str, value: int | str) -> int:
 
 def cpus(field: str, text: str) -> tuple[int, ...]:
     """CPU numbers: "0-2,5"."""
-    found: set[int] = set()
+    ranges: set[tuple[int, int]] = set()
     for part in text.split(","):
         first, dash, last = (word.strip() for word in part.partition("-"))
         ends = (first, last) if dash else (first, first)
         if not all(end.isascii() and end.isdecimal() and len(end) < 6 for end in ends):
             raise SpecError(field, text, "give CPU numbers such as 0,2 or 0-3")
         if int(ends[0]) > int(ends[1]):
-            raise SpecError(field, text, f"{part} goes backwards")
-        found.update(range(int(ends[0]), int(ends[1]) + 1))
-    return tuple(sorted(found))
+            raise SpecError(field, text, f"{first}-{last} goes backwards")
+        ranges.add((int(ends[0]), int(ends[1])))
+    found: list[int] = []
+    for low, high in sorted(ranges):
+        found.extend(range(max(low, found[-1] + 1) if found else low, high + 1))
+    return tuple(found)
 
 
 def user(field: str, text: str) -> User:
@@ -170,15 +181,15 @@ def mount(field: str, text: str) -> Mount:
     for key, value in _options(field, text):
         name = names.get(key)
         if name is None:
-            raise SpecError(field, key, f"in {text!r}: use {', '.join(names)}")
+            raise SpecError(field, key, f"in {shown(text)}: use {', '.join(names)}")
         if name in values:
-            raise SpecError(field, key, f"is given twice in {text!r}")
+            raise SpecError(field, key, f"is given twice in {shown(text)}")
         if name == "read_only":
             if value not in (None, "true", "1", "false", "0"):
                 raise SpecError(field, key, "is true or false")
             values[name] = value in (None, "true", "1")
         elif value is None:
-            raise SpecError(field, key, f"needs a value in {text!r}")
+            raise SpecError(field, key, f"needs a value in {shown(text)}")
         else:
             values[name] = value
     return _mount(field, text, values)
@@ -212,7 +223,7 @@ def tmpfs(field: str, text: str) -> Mount:
         elif key in ("ro", "rw") and value is None:
             read_only = key == "ro"
         elif not (key in ("nosuid", "nodev", "noexec", "exec") and value is None):
-            raise SpecError(field, key, f"in {text!r}: use size=, mode=, nr_inodes=, ro or rw")
+            raise SpecError(field, key, f"in {shown(text)}: use size=, mode=, nr_inodes=, ro or rw")
         elif key == "noexec":
             raise SpecError(field, key, "is not offered: a box may execute what it writes")
     return Mount(type="tmpfs", target=target, read_only=read_only, **numbers)
@@ -273,7 +284,8 @@ def env_file(field: str, text: str,
              caller: dict[str, str] | None = None) -> tuple[tuple[str, str], ...]:
     """Lines as `env` takes them; empty ones and those that begin with # are passed over."""
     found = []
-    for line in text.splitlines():
+    for line in text.split("\n"):           # any other space may be in a value
+        line = line.removesuffix("\r")
         if line.strip() and not line.lstrip().startswith("#"):
             pair = env(field, line, caller)
             if pair:

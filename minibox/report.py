@@ -9,7 +9,7 @@ import struct
 
 from minibox.errors import EngineError
 from minibox.record import Record
-from minibox.steps import FIGURES
+from minibox.steps import CALLS, FIGURES
 
 MAGIC = b"mbreport"
 VERSION = 1
@@ -81,8 +81,11 @@ class Report(Record):
     @property
     def steps(self) -> tuple[StepRecord, ...]:
         """What each step did, in the plan's order."""
-        return tuple(StepRecord(state=state, call=call, errno=errno, ns=ns)
-                     for state, call, errno, ns in RECORD.iter_unpack(self.records))
+        found = tuple(StepRecord(state=state, call=call, errno=errno, ns=ns)
+                      for state, call, errno, ns in RECORD.iter_unpack(self.records))
+        if any(one.state >= len(STATES) or one.call >= len(CALLS) for one in found):
+            raise EngineError("the engine's report has a step in a state that there is not")
+        return found
 
 
 def decode(block: bytes) -> Report:
@@ -101,6 +104,8 @@ def decode(block: bytes) -> Report:
     records = block[LAYOUT.size:]
     if len(records) != count * RECORD.size:
         raise EngineError(f"the engine's report has {len(records)} bytes for {count} steps")
+    if reason >= len(REASONS) or cause >= len(CAUSES) or call >= len(CALLS):
+        raise EngineError(f"the engine's report has reason {reason}, cause {cause}, call {call}")
     return Report(
         reason=reason, exit_status=exit_status, ended_how=how, ended_status=status,
         failed_step=failed, errno=errno, call=call, cause=cause, stop_signal=stop_signal,
@@ -109,5 +114,6 @@ def decode(block: bytes) -> Report:
         major_faults=usage[4], voluntary_switches=usage[5], involuntary_switches=usage[6],
         processes=usage[7], figures=tuple(figures), stdout_bytes=out, stderr_bytes=err,
         stdout_kept_bytes=out_kept, stderr_kept_bytes=err_kept,
-        name=name.rstrip(b"\0").decode(), detail=detail[:detail_size].decode("utf-8", "replace"),
+        name=name.rstrip(b"\0").decode("ascii", "replace"),
+        detail=detail[:detail_size].decode("utf-8", "replace"),
         records=records)

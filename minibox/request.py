@@ -237,7 +237,7 @@ def _environment(env: Mapping[str, str] | Iterable[str | tuple[str, str]],
 
 def _text_of(field: str, path: str) -> str:
     try:
-        with open(path, encoding="utf-8", errors="surrogateescape") as file:
+        with open(path, encoding="utf-8", errors="surrogateescape", newline="") as file:
             return file.read()
     except OSError as error:
         raise SpecError(field, path, f"it cannot be read: {error.strerror}") from error

@@ -328,7 +328,7 @@ def _error(result: Result) -> StepError | None:
     if REASONS[report.reason] != "setup":
         return None
     if not 0 <= report.failed_step < len(result.plan):
-        detail = report.detail or "the engine does not say which step failed"
+        detail = hints.visible(report.detail) or "the engine does not say which step failed"
         error = StepError(report.failed_step, "engine", CALLS[report.call], report.errno, detail)
     else:
         step = tuple(result.plan)[report.failed_step]

@@ -52,8 +52,12 @@ def _range(field: str, value: int | float | None, low: float, high: float, hint:
         raise SpecError(field, value, hint)
 
 
-def _size(text: str) -> int:
-    return len(text.encode("utf-8", "surrogateescape"))
+def _size(field: str, text: str) -> int:
+    try:
+        return len(text.encode("utf-8", "surrogateescape"))
+    except UnicodeEncodeError:
+        raise SpecError(field, text, "has half of a surrogate pair, which no bytes stand for"
+                        ) from None
 
 
 def _names(path: str) -> list[str]:
@@ -66,7 +70,7 @@ def _text(field: str, value: str, *, absolute: bool = False) -> None:
         raise SpecError(field, value, "give a text that is not empty and has no NUL")
     if absolute and not value.startswith("/"):
         raise SpecError(field, value, "give an absolute path, one that begins with /")
-    if _size(value) > 4095:
+    if _size(field, value) > 4095:
         raise SpecError(field, value, "a path has at most 4095 bytes")
 
 
@@ -306,14 +310,15 @@ class BoxSpec(Record):
         for argument in self.argv:
             if "\0" in argument:
                 raise SpecError("command", argument, "an argument cannot have a NUL in it")
-            if _size(argument) >= 128 << 10:
+            if _size("command", argument) >= 128 << 10:
                 raise SpecError("command", argument, "the kernel takes at most 131071 bytes in one "
                                 "argument (MAX_ARG_STRLEN); pass it by a file or by stdin")
         for name, value in self.environment:
             if not name or "=" in name or "\0" in name + value:
                 raise SpecError("env", f"{name}={value}", "a name is not empty and has neither = "
                                 "nor NUL, a value has no NUL")
-        total = sum(map(_size, self.argv)) + sum(_size(n + v) for n, v in self.environment)
+        total = (sum(_size("command", argument) for argument in self.argv)
+                 + sum(_size("env", name + value) for name, value in self.environment))
         if total > MAX_COMMAND_BYTES:
             raise SpecError("command", f"{total} bytes", "the kernel takes at most 6 MiB of "
                             "arguments and environment; pass them by a file or by stdin")

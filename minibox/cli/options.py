@@ -10,7 +10,7 @@ A word in capitals after the names is its value, "..." allows it more than once.
 
 from __future__ import annotations
 
-from minibox.errors import MiniboxError
+from minibox.errors import MiniboxError, shown
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -93,7 +93,7 @@ def _find(options: dict[str, Option], name: str) -> Option:
 def _take(option: Option, name: str, value: str | None, rest: list[str], values: Values) -> None:
     if not option.takes_value:
         if value is not None:
-            raise UsageError(f"{name} takes no value, but was given {value!r}")
+            raise UsageError(f"{name} takes no value, but was given {shown(value)}")
         values[option.name] = True
         return
     if value is None:
@@ -103,6 +103,7 @@ def _take(option: Option, name: str, value: str | None, rest: list[str], values:
     if option.many:
         values.setdefault(option.name, []).append(value)
     elif option.name in values:
-        raise UsageError(f"{name} is given twice: {values[option.name]!r} and {value!r}")
+        raise UsageError(f"{name} is given twice: {shown(values[option.name])} and "
+                         f"{shown(value)}")
     else:
         values[option.name] = value

@@ -70,6 +70,8 @@ def test_what_cannot_be_executed_is_named(boxed, command, status, said):
 
 SCRIPTS = {
     "a script without its interpreter": ("#!/opt/perl\n", 127, "interpreter /opt/perl"),
+    "an interpreter that would steer the terminal": (
+        "#!/\x1b[31m\x07\x9b\n", 127, "interpreter /\\x1b[31m\\x07\\x9b is"),
     "CRLF in the shebang": ("#!/bin/sh\r\necho hello\r\n", 127, "CR LF"),
     "neither a program nor a script": ("echo hello\n", 126, "neither a program"),
     "another machine's program": (b"\x7fELF\x02\x01\x01" + bytes(9) + b"\x02\0\xf3\0" + bytes(44),

@@ -103,6 +103,12 @@ def test_why_a_program_cannot_be_executed_is_found_out(boxed):
     assert wrong == {}
 
 
+def test_the_engine_alone_says_no_name_that_steers_the_terminal(boxed):
+    what = plan(boxed, "/no/\x1b[31m\x07\x9b/é")
+    status, _, said = run(boxed, what, "--tell", "/no/such/teller")
+    assert status == 127 and said.endswith(b": /no/?[31m??\x9b/\xc3\xa9\n"), said
+
+
 def test_a_program_on_a_mount_without_exec_is_told_apart(boxed):
     more = OpenTree(tree=1, source="/usr"), AttachTree(tree=1, target="/n", options=("noexec",))
     status, found, _ = run(boxed, plan(boxed, "/n/bin/true", more=more))

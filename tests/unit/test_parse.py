@@ -192,3 +192,30 @@ def test_a_file_of_environment_has_comments():
     text = "# what\n\nA=1\nHERE\nABSENT\n  # more\nB=two words\n"
     assert parse.env_file("env-file", text, {"HERE": "x"}) == (
         ("A", "1"), ("HERE", "x"), ("B", "two words"))
+
+
+def test_a_value_in_a_file_of_environment_ends_with_its_line_and_nowhere_else():
+    assert parse.env_file("env-file", "A=1\x0b2\x85\u20283\r\nB=\x1c\n") == (
+        ("A", "1\x0b2\x85\u20283"), ("B", "\x1c"))
+
+
+@pytest.mark.parametrize("read", [parse.duration, parse.offset, parse.decimal])
+def test_a_number_too_large_for_a_float_is_refused(read):
+    with pytest.raises(SpecError, match="digits|characters|000"):
+        read("timeout", 10**400)
+
+
+def test_a_refusal_can_be_shown_whatever_was_refused():
+    assert str(SpecError("memory", 10**5000, "less")) == "memory: <int>: less"
+    with pytest.raises(SpecError) as refused:
+        parse.mount("mount", "type=bind," + "x" * 100_000)
+    assert len(str(refused.value)) < 500
+
+
+def test_a_time_of_many_parts_is_refused_at_once():
+    with pytest.raises(SpecError):
+        parse.duration("timeout", "1s" * 60_000)
+
+
+def test_cpus_that_are_named_often_are_counted_once():
+    assert parse.cpus("cpuset", "3,0-5,2-8,7-8,0-1," * 20_000 + "11") == (*range(9), 11)

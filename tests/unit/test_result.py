@@ -124,6 +124,12 @@ def test_a_program_that_cannot_be_executed_is_told_apart(cause, detail, said):
     assert type(error) is ExecError and said in str(error)
 
 
+def test_what_the_box_wrote_does_not_steer_the_terminal():
+    for cause in ("interpreter_missing", "not_a_program"):
+        error = failed(5, ENOENT, "execve", cause=cause, detail="/\x1b[2J\x9b\u202e").error
+        assert "/\\x1b[2J\\x9b\\u202e" in str(error) and str(error).isprintable()
+
+
 def test_every_cause_has_a_sentence():
     step = PLAN.app[0]
     texts = {hints.program(step, ENOENT, number) for number in range(len(CAUSES))}
@@ -197,6 +203,22 @@ def test_json_holds_everything_and_no_bytes():
 def test_a_report_that_is_cut_short_is_our_bug(cut):
     with pytest.raises(EngineError):
         report.decode(block()[:cut])
+
+
+@pytest.mark.parametrize(("at", "what"), [
+    (16, "reason 99"), (44, "cause 99"), (40, "call 99")])
+def test_a_report_with_a_word_that_there_is_not_is_our_bug(at, what):
+    broken = bytearray(block())
+    broken[at] = 99
+    with pytest.raises(EngineError, match=what):
+        report.decode(broken)
+
+
+def test_a_step_in_a_state_that_there_is_not_is_our_bug():
+    broken = bytearray(block())
+    broken[report.LAYOUT.size] = 99
+    with pytest.raises(EngineError, match="state"):
+        report.decode(broken).steps  # noqa: B018
 
 
 def test_sizes_and_signals_are_written_as_people_do():

@@ -21,7 +21,8 @@ def bind(target: str) -> Mount:
 @pytest.mark.parametrize(("fields", "field"), [
     ({"argv": ()}, "command"), ({"argv": ("",)}, "command"), ({"argv": ("a\0b",)}, "command"),
     ({"argv": ("x" * 131072,)}, "command"), ({"argv": ("é" * 65536,)}, "command"),
-    ({"argv": ("x" * 100_000,) * 63}, "command"),
+    ({"argv": ("x" * 100_000,) * 63}, "command"), ({"argv": ("\ud800",)}, "command"),
+    ({"environment": (("A", "\ud800"),)}, "env"), ({"workdir": "/\ud800"}, "workdir"),
     ({"environment": (("", "x"),)}, "env"), ({"environment": (("A=B", "x"),)}, "env"),
     ({"environment": (("A", "x\0"),)}, "env"),
     ({"workdir": ""}, "workdir"), ({"workdir": "here"}, "workdir"),
