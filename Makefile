@@ -52,7 +52,7 @@ bench: .venv/built
 
 clean:
 	rm -rf .venv build dist *.egg-info csrc/generated minibox/minibox-engine minibox/minibox-probe
-	rm -rf minibox/*.so
+	rm -rf minibox/*.so minibox/seccomp/prepared.py
 	rm -rf .mypy_cache .ruff_cache .pytest_cache .hypothesis
 	find . -name __pycache__ -prune -exec rm -rf {} +
 

@@ -48,6 +48,14 @@ def build_probe(target: str) -> None:
     build(target, [*sources(f"{CSRC}/probes"), f"{CSRC}/start.c"])
 
 
+def prepare_filters(target: str) -> None:
+    """The usual filters of system calls, as a module: a millisecond less at each start."""
+    sys.path.insert(0, os.path.dirname(CSRC))
+    from minibox.seccomp import prepare
+
+    prepare(target)
+
+
 class BuildC(build_ext):
     """The cffi module by setuptools, the programs beside it."""
 
@@ -55,6 +63,7 @@ class BuildC(build_ext):
         package = "minibox" if self.inplace else os.path.join(self.build_lib, "minibox")
         build_engine(os.path.join(package, "minibox-engine"))
         build_probe(os.path.join(package, "minibox-probe"))
+        prepare_filters(os.path.join(package, "seccomp", "prepared.py"))
         self.force = True               # nobody tells setuptools of the headers, some of them made
         super().run()
 

@@ -17,6 +17,7 @@ struct mb_box {
     char name[16];                      /* random hex, NUL-terminated; cgroups are minibox-NAME */
 
     int link;                           /* SOCK_SEQPACKET: in the engine to init, in init to the engine */
+    int engine_link;                    /* the app's copy of init's end, until exec */
     int init_pidfd, app_pidfd;          /* -1 while there is none; app_pidfd is init's */
     pid_t init_pid, app_pid;
     bool shares_pids;                   /* no PID namespace: only a cgroup knows all of the box */

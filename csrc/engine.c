@@ -135,7 +135,8 @@ static const char *prepare_box(struct mb_engine *engine, struct mb_plan *plan)
     box->plan = plan;
     box->board = (struct mb_board *)board;
     box->link = box->init_pidfd = box->app_pidfd = box->stage = box->root = box->null = -1;
-    box->proc = box->limits = -1;
+    box->proc = box->limits = box->engine_link = -1;
+    engine->listener = engine->fatal_call = -1;
     box->oom_event = box->lease_fd = box->terminal_master = box->terminal_slave = -1;
     box->lease = -1;
     memset(box->trees, 0xff, sizeof box->trees);

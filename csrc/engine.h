@@ -33,6 +33,11 @@ struct mb_engine {
     bool killed;                        /* by us */
     bool over_output, over_cputime, over_walltime, out_of_memory;
 
+    int listener;                       /* what the filter asks of us; -1 */
+    pid_t app_pid;                      /* in the box; 0: not known yet */
+    int32_t fatal_call;                 /* for which the filter had the app killed; -1 */
+    struct mb_refusal refused[MB_REFUSALS];
+
     int32_t ended_how;                  /* CLD_*; 0: it has not ended by itself */
     uint32_t ended_status;
     uint64_t ended_ns, processes;
@@ -60,6 +65,10 @@ void mb_reap(struct mb_engine *engine);
 void mb_kill_box(struct mb_engine *engine);
 /* Whether a signal has come that would end any other program. */
 bool mb_told_to_end(struct mb_engine *engine);
+
+/* listener.c */
+/* The listener has *events*: answer one question, or see that nobody is left to ask. */
+void mb_listener_run(struct mb_engine *engine, short events);
 
 /* relay.c */
 void mb_relays_open(struct mb_engine *engine);

@@ -203,8 +203,10 @@ _Noreturn void mb_init(struct mb_box *box)
         mb_prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0);
     if (mb_run_part(box, MB_PART_ENTER))
         mb_exit(125);
-    if (!box->has_init)
+    if (!box->has_init) {
+        box->engine_link = box->link;
         mb_app(box);
+    }
     let_go(box);
     report_to_engine(box, MB_STARTED, box->app_pid, 0, 0, 0);
     look_after(box);

@@ -17,6 +17,7 @@ enum mb_message_type {
     MB_TERMINAL,                        /* one descriptor: the master of the box's terminal */
     MB_STARTED,                         /* value: the app's pid in the box */
     MB_ENDED,                           /* value: CLD_EXITED...; data[0]: code or signal; data[1]: reaped */
+    MB_LISTENER,                        /* of the app; one descriptor: of what its filter asks */
     MB_SAMPLED                          /* data: CPU ns, resident bytes, processes */
 };
 

@@ -191,6 +191,13 @@ static int try_seccomp(const struct arguments *with)
     return mb_seccomp(SECCOMP_GET_ACTION_AVAIL, 0, &action);
 }
 
+static int try_notify(const struct arguments *with)
+{
+    (void)with;
+    uint32_t action = SECCOMP_RET_USER_NOTIF;
+    return mb_seccomp(SECCOMP_GET_ACTION_AVAIL, 0, &action);
+}
+
 static int try_clone_into(const struct arguments *with)
 {
     MB_FD fd = mb_open(with->cgroup, O_PATH | O_DIRECTORY);
@@ -294,6 +301,7 @@ static const struct { const char *name; int (*attempt)(const struct arguments *)
     {"devpts", try_devpts}, {"overlay", try_overlay},    {"sysfs", try_sysfs},
     {"landlock", try_landlock}, {"landlock.refer", try_refer}, {"landlock.truncate", try_truncate},
     {"landlock.tcp", try_tcp},  {"landlock.scope", try_scope}, {"seccomp", try_seccomp},
+    {"seccomp.notify", try_notify},
 };
 
 static void say(const char *name, int (*attempt)(const struct arguments *),

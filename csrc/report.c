@@ -34,6 +34,12 @@ static bool by_signal(const struct mb_engine *engine)
     return engine->ended_how == CLD_KILLED || engine->ended_how == CLD_DUMPED;
 }
 
+/* The kernel kills by SIGSYS; we, for it, by SIGKILL, which nobody can catch. */
+static bool by_filter(const struct mb_engine *engine)
+{
+    return engine->fatal_call >= 0 && by_signal(engine) && engine->ended_status == SIGKILL;
+}
+
 /* Each line overrules those above it. */
 static enum mb_reason reason_of(const struct mb_engine *engine, bool ran)
 {
@@ -42,7 +48,7 @@ static enum mb_reason reason_of(const struct mb_engine *engine, bool ran)
     uint32_t signal = signaled ? engine->ended_status : 0;
     enum mb_reason reason = signaled ? MB_SIGNALED : MB_EXITED;
 
-    if (signal == SIGSYS)
+    if (signal == SIGSYS || by_filter(engine))
         reason = MB_SECCOMP;
     if (engine->stopping && signaled)
         reason = MB_STOPPED;
@@ -108,6 +114,7 @@ static int status_of(const struct mb_engine *engine, const struct mb_report *rep
     case MB_STOPPED:
         return 128 + (report->ended_how ? (int)engine->ended_status : engine->stopping);
     case MB_SECCOMP:
+        return 128 + SIGSYS;
     case MB_SIGNALED:
         return 128 + (int)engine->ended_status;
     case MB_EXITED:
@@ -151,15 +158,18 @@ void mb_fill_report(struct mb_engine *engine, struct mb_report *report)
     bool ran = box->board->steps[exec].state == MB_DONE;
 
     *report = (struct mb_report){ .magic = "mbreport", .version = 1, .failed_step = -1,
-                                  .size = (uint32_t)(sizeof *report + box->plan->total * sizeof(struct mb_record)),
-                                  .step_count = box->plan->total };
+                                  .step_count = box->plan->total, .fatal_call = engine->fatal_call };
+    while (report->refusal_count < MB_REFUSALS && engine->refused[report->refusal_count].count)
+        report->refusal_count++;
+    report->size = (uint32_t)(sizeof *report + report->step_count * sizeof(struct mb_record) +
+                              report->refusal_count * sizeof(struct mb_refusal));
     report->reason = reason_of(engine, ran);
     if (report->reason == MB_SETUP) {
         int failed = first_failure(box);
         fill_failure(report, box, failed >= 0 ? failed : unfinished(box));
     } else if (ran && !engine->early) {
         report->ended_how = engine->ended_how;
-        report->ended_status = engine->ended_status;
+        report->ended_status = report->reason == MB_SECCOMP ? SIGSYS : engine->ended_status;
     }
     bool at_exec = report->failed_step == (int)exec && mb_step_at(box->plan, exec)->kind == MB_EXEC;
     report->exit_status = status_of(engine, report, at_exec);
@@ -196,10 +206,15 @@ static int write_all(int fd, const void *data, size_t size)
 /* In one piece: who waits for it is woken once. */
 int mb_write_report(const struct mb_engine *engine, const struct mb_report *report, int fd)
 {
-    static struct { struct mb_report report; struct mb_record steps[MB_MAX_STEPS]; } all;
-    size_t size = engine->box.plan->total * sizeof *all.steps;
+    static struct {
+        struct mb_report report;
+        struct mb_record steps[MB_MAX_STEPS];
+        struct mb_refusal room[MB_REFUSALS];
+    } all;
+    size_t size = report->step_count * sizeof *all.steps;
 
     all.report = *report;
     memcpy(all.steps, engine->box.board->steps, size);
-    return write_all(fd, &all, sizeof all.report + size);
+    memcpy((char *)all.steps + size, engine->refused, report->refusal_count * sizeof *engine->refused);
+    return write_all(fd, &all, report->size);
 }

@@ -18,6 +18,10 @@ enum mb_cause { MB_UNKNOWN, MB_NOT_IN_PATH, MB_MISSING, MB_DIRECTORY, MB_NOT_EXE
                 MB_WRONG_ARCHITECTURE, MB_NOT_A_PROGRAM, MB_UNREACHABLE, MB_DANGLING_LINK,
                 MB_LINK_LOOP, MB_TOO_LONG, MB_BUSY };
 
+/* Calls that the filter refused: *verdict* as of a filter; call -1: those that found no place here. */
+struct mb_refusal { int32_t call; uint32_t verdict; uint64_t count; };
+#define MB_REFUSALS 64u
+
 #define MB_DETAIL 512
 
 struct mb_board {
@@ -38,7 +42,7 @@ struct mb_report {
     int32_t failed_step, err;           /* index over all parts, -1 none; positive errno */
     uint32_t call, cause;
     int32_t stop_signal;                /* the signal by which we were told to end it; 0 none */
-    uint32_t pad;
+    int32_t fatal_call;                 /* for which the filter had the app killed; -1 none */
     int64_t lease;                      /* first id of the leased range; -1 none */
     uint64_t started_ns;                /* CLOCK_REALTIME */
     uint64_t exec_ns, end_ns;           /* since the start, CLOCK_MONOTONIC */
@@ -47,7 +51,7 @@ struct mb_report {
                                            reaped, 0 if it was killed: then the usage is not the box's */
     int64_t figures[MB_FIGURE_COUNT];   /* -1: not measured */
     uint64_t stdout_bytes, stderr_bytes, stdout_kept_bytes, stderr_kept_bytes;
-    uint32_t step_count, detail_size;
+    uint32_t step_count, refusal_count, detail_size, pad;
     char name[16];
     char detail[MB_DETAIL];
-};                                      /* step_count records follow */
+};                                      /* step_count records and refusal_count refusals follow */

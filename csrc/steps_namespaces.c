@@ -209,7 +209,7 @@ _Noreturn static void become_app(struct mb_box *box, const int gate[2])
     if (mb_read(gate[0], &go, 1) != 1)
         mb_exit(125);
     mb_close(gate[0]);
-    mb_close(box->link);
+    box->engine_link = box->link;
     box->link = -1;
     box->clock_shift_ns = box->child_shift_ns;
     mb_app(box);

@@ -271,7 +271,11 @@ static bool take_message(struct mb_engine *engine)
     case MB_TERMINAL:
         mb_relays_terminal(engine, mb_keep(&fd));
         break;
+    case MB_LISTENER:
+        engine->listener = mb_keep(&fd);
+        break;
     case MB_STARTED:
+        engine->app_pid = message.value;
         start_clocks(engine);
         break;
     case MB_ENDED:
@@ -397,7 +401,7 @@ static struct timespec *next_deadline(const struct mb_engine *engine, struct tim
 
 /* ---- the loop ---- */
 
-enum { AT_INIT, AT_LINK, AT_SIGNALS, AT_OOM, AT_CONTROL, AT_RELAYS, PLACES = AT_RELAYS + MB_RELAY_FDS };
+enum { AT_INIT, AT_LINK, AT_SIGNALS, AT_OOM, AT_CONTROL, AT_LISTENER, AT_RELAYS, PLACES = AT_RELAYS + MB_RELAY_FDS };
 
 void mb_supervise(struct mb_engine *engine)
 {
@@ -408,7 +412,8 @@ void mb_supervise(struct mb_engine *engine)
         struct pollfd fds[PLACES] = {
             [AT_INIT] = { box->init_pidfd, POLLIN, 0 }, [AT_LINK] = { box->link, POLLIN, 0 },
             [AT_SIGNALS] = { engine->signals, POLLIN, 0 }, [AT_OOM] = { box->oom_event, POLLIN, 0 },
-            [AT_CONTROL] = { engine->control, POLLIN, 0 } };
+            [AT_CONTROL] = { engine->control, POLLIN, 0 },
+            [AT_LISTENER] = { engine->listener, POLLIN, 0 } };
         struct timespec room;
         int count = AT_RELAYS + mb_relays_poll(engine, fds + AT_RELAYS);
         if (mb_ppoll(fds, (unsigned)count, next_deadline(engine, &room)) < 0)
@@ -425,6 +430,8 @@ void mb_supervise(struct mb_engine *engine)
             engine->out_of_memory = true;
             kill_box(engine);
         }
+        if (fds[AT_LISTENER].revents)
+            mb_listener_run(engine, fds[AT_LISTENER].revents);
         mb_relays_run(engine);
         if (mb_relays_over(engine)) {
             engine->over_output = true;

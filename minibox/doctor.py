@@ -37,7 +37,8 @@ MECHANISMS = (
     ("devpts", NEEDED, "a new /dev/pts", "terminals of its own, for -t"),
     ("overlay", USEFUL, "overlay", "any file may be changed, the root file system stays as it is"),
     ("landlock", USEFUL, "Landlock", "a second wall around files"),
-    ("seccomp", USEFUL, "seccomp", "a filter on system calls"),
+    ("seccomp", NEEDED, "seccomp", "a filter on system calls"),
+    ("seccomp.notify", USEFUL, "seccomp's notices", "for --seccomp-log"),
 )
 
 CAPS = (("memory", "memory", "-m, --memory"), ("cpu", "cpus", "--cpus"),

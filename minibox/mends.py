@@ -14,7 +14,8 @@ if TYPE_CHECKING:
     Row = tuple[str, str, str]
 
 SINCE: dict[str, tuple[int, int]] = {
-    "devpts": (4, 7), "seccomp": (4, 14), "tmpfs": (5, 2), "time": (5, 6), "proc": (5, 8),
+    "devpts": (4, 7), "seccomp": (4, 14), "seccomp.notify": (5, 0), "tmpfs": (5, 2),
+    "time": (5, 6), "proc": (5, 8),
     "clone_into_cgroup": (5, 7), "overlay": (5, 11), "idmap": (5, 12), "calls": (5, 12),
     "landlock": (5, 13), "landlock.refer": (5, 19), "landlock.truncate": (6, 2),
     "landlock.tcp": (6, 7), "landlock.scope": (6, 12), "cgroup": (4, 6)}
@@ -132,7 +133,7 @@ def _explain(name: str, error: int, said: str) -> tuple[str, str]:
     if name.startswith("landlock"):
         return (f"{code}: this kernel has it switched off",
                 f"boot with lsm=landlock,{read('/sys/kernel/security/lsm') or '...'}")
-    if name == "seccomp":
+    if name.startswith("seccomp"):
         return f"{code}: this kernel is built without it", "use one with CONFIG_SECCOMP_FILTER=y"
     if name in LIMITED_BY_CGROUP:
         return f"{code}: a cgroup was refused, or its cap", "see `minibox delegate --help`"

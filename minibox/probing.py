@@ -28,8 +28,8 @@ NAMESPACES = ("user", "mnt", "pid", "net", "ipc", "uts", "cgroup", "time")
 PASSING = {errno.EAGAIN, errno.ENOMEM, errno.EMFILE, errno.ENFILE, errno.ENOSPC}
 """Errors of a machine that is busy or full just now."""
 
-FOR_GOOD = {"ranges", "lease", "idmap", "time", "sysfs", "seccomp", "landlock", "landlock.refer",
-            "landlock.truncate", "landlock.tcp", "landlock.scope"}
+FOR_GOOD = {"ranges", "lease", "idmap", "time", "sysfs", "seccomp.notify", "landlock",
+            "landlock.refer", "landlock.truncate", "landlock.tcp", "landlock.scope"}
 """What a machine may lack and boxes run all the same. Anything else that fails will be mended, and
 must be seen to work at once, so its failure is not remembered."""
 

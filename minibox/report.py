@@ -26,9 +26,11 @@ CAUSES = ("unknown", "not_in_path", "missing", "directory", "not_executable", "n
 STATES = ("not_reached", "begun", "done", "failed")
 
 # magic, version, size | reason, exit_status, how the app ended (CLD_*), its code or signal |
-# failed step, errno, call, cause | terminal? id lease | times | rusage | figures | streams | detail
-LAYOUT = struct.Struct(f"<8sII IiiI iiII iI q 3Q 8Q {len(FIGURES)}q 4Q II 16s 512s")
+# failed step, errno, call, cause | stop signal, fatal call | lease | times | rusage | figures |
+# streams | counts | detail
+LAYOUT = struct.Struct(f"<8sII IiiI iiII ii q 3Q 8Q {len(FIGURES)}q 4Q 4I 16s 512s")
 RECORD = struct.Struct("<HHiQ")
+REFUSAL = struct.Struct("<iIQ")
 
 
 class StepRecord(Record):
@@ -44,8 +46,9 @@ class StepRecord(Record):
 class Report(Record):
     """The fields of the block, named; -1 in figures is "not measured". Times: ns since the start.
 
-    records: the steps' records as they are in the block, because most readers never look at them
-    and a tenth of a box's time would go into unpacking them.
+    fatal_call: for which the filter had the application killed, -1 for none.  refused: triples of
+    number, verdict and count.  records: the steps' records as they are in the block, because most
+    readers never look at them and a tenth of a box's time would go into unpacking them.
     """
 
     reason: int
@@ -77,6 +80,8 @@ class Report(Record):
     name: str
     detail: str
     records: bytes
+    fatal_call: int
+    refused: tuple[tuple[int, int, int], ...]
 
     @property
     def steps(self) -> tuple[StepRecord, ...]:
@@ -92,17 +97,18 @@ def decode(block: bytes) -> Report:
     """The report that *block* holds; EngineError if it is not one."""
     try:
         (magic, version, size, reason, exit_status, how, status, failed, errno, call, cause,
-         stop_signal, _pad, lease, *rest) = LAYOUT.unpack_from(block)
+         stop_signal, fatal_call, lease, *rest) = LAYOUT.unpack_from(block)
     except struct.error as error:
         raise EngineError(f"the engine's report is cut short: {len(block)} bytes") from error
     if magic != MAGIC or version != VERSION or size != len(block):
         raise EngineError(f"the engine's report is not one: {magic!r}, version {version}, "
                           f"{size} of {len(block)} bytes")
     times, usage, rest = rest[:3], rest[3:11], rest[11:]
-    figures, (out, err, out_kept, err_kept, count, detail_size, name, detail) = (
+    figures, (out, err, out_kept, err_kept, count, refusals, detail_size, _pad, name, detail) = (
         rest[:len(FIGURES)], rest[len(FIGURES):])
-    records = block[LAYOUT.size:]
-    if len(records) != count * RECORD.size:
+    end = LAYOUT.size + count * RECORD.size
+    records, refused = block[LAYOUT.size:end], block[end:]
+    if len(records) != count * RECORD.size or len(refused) != refusals * REFUSAL.size:
         raise EngineError(f"the engine's report has {len(records)} bytes for {count} steps")
     if reason >= len(REASONS) or cause >= len(CAUSES) or call >= len(CALLS):
         raise EngineError(f"the engine's report has reason {reason}, cause {cause}, call {call}")
@@ -116,4 +122,5 @@ def decode(block: bytes) -> Report:
         stdout_kept_bytes=out_kept, stderr_kept_bytes=err_kept,
         name=name.rstrip(b"\0").decode("ascii", "replace"),
         detail=detail[:detail_size].decode("utf-8", "replace"),
-        records=records)
+        records=records, fatal_call=fatal_call,
+        refused=tuple(REFUSAL.iter_unpack(refused)))

@@ -80,6 +80,15 @@ class Receipt(Record):
     note: str = ""
 
 
+class Refused(Record):
+    """Calls that the filter refused. call: by name, None for all that found no place in the count;
+    action: what was answered, an errno's name or "kill"; count: how often."""
+
+    call: str | None
+    action: str
+    count: int
+
+
 class StepOutcome(Record):
     """How one step went. state: "done", "failed", "begun" or "not_reached"; call, errno: the system
     call that failed and why, by name; ns: how long it took, at_ns: when it ended, in ns since the
@@ -168,6 +177,14 @@ class Result(Record):
         return _steps(self.report, self.plan)
 
     @property
+    def refused(self) -> tuple[Refused, ...]:
+        """The system calls that the filter refused, the most frequent first: all with seccomp_log,
+        else only those that it kills for."""
+        found = [Refused(call=_call_name(call) if call >= 0 else None, action=_action(verdict),
+                         count=count) for call, verdict, count in self.report.refused]
+        return tuple(sorted(found, key=lambda one: -one.count))
+
+    @property
     def evidence(self) -> dict[str, Any]:
         """The figures that the verdict rests on, with the cap beside them."""
         return _evidence(self)
@@ -194,6 +211,7 @@ class Result(Record):
             "args": list(self.args), "reason": self.reason, "exit_status": self.exit_status,
             "returncode": self.returncode, "signal": self.signal, "summary": str(self),
             "evidence": self.evidence, "usage": as_dict(self.usage),
+            "refused": [as_dict(one) for one in self.refused],
             "receipts": [as_dict(one) for one in self.receipts],
             "steps": [as_dict(one) for one in self.steps],
             "started_s": self.report.started_ns / 1e9, "name": self.report.name,
@@ -286,7 +304,10 @@ def _evidence(result: Result) -> dict[str, Any]:
                 "output_limit_bytes": watch.output_bytes}
     if result.reason == "stopped":
         return {"stop_signal": report.stop_signal}
-    if result.reason in ("signaled", "seccomp"):
+    if result.reason == "seccomp":
+        call = report.fatal_call
+        return {"signal": result.signal, "call": _call_name(call) if call >= 0 else None}
+    if result.reason == "signaled":
         return {"signal": result.signal}
     if result.reason == "setup":
         error = result.error
@@ -317,7 +338,9 @@ def describe(result: Result) -> str:
         by = result.signal or result.report.stop_signal
         return f"stopped by {signal_name(by)}" if by else "stopped"
     if reason == "seccomp":
-        return "killed: made a system call that this box does not allow (SIGSYS)"
+        call = result.report.fatal_call
+        made = f"the system call {_call_name(call)}" if call >= 0 else "a system call"
+        return f"killed: made {made}, which this box does not allow (SIGSYS)"
     if reason == "signaled":
         return f"killed by {signal_name(result.signal or SIGKILL)}"
     return f"exited with status {result.exit_status}" if result.exit_status else "exited"
@@ -346,6 +369,29 @@ def _step_error(step: Step, report: Report) -> StepError:
     error = StepError(report.failed_step, kind, call, report.errno, hint)
     error.sentence = sentence(step)
     return error
+
+
+def _call_name(number: int) -> str:
+    """Of this machine, on which the box ran."""
+    from os import uname
+
+    from minibox.seccomp.numbers import MACHINES, names
+
+    machine = uname().machine
+    known = names(machine) if machine in MACHINES else {}
+    return known.get(number, f"number {number}")
+
+
+def _action(verdict: int) -> str:
+    number = verdict & 0xFFFF
+    return errorcode.get(number, str(number)) if verdict >> 16 == 5 else "kill"
+
+
+def describe_refused(result: Result) -> str:
+    """Those calls in one line, for people."""
+    told = ", ".join(f"{one.call or 'others'} x{one.count} ({one.action})"
+                     for one in result.refused)
+    return f"refused by seccomp: {told or 'nothing'}"
 
 
 def size(count: float) -> str:

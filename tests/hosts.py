@@ -6,8 +6,8 @@ from minibox.facts import Controller, Host, IdRange, SystemPath
 from minibox.record import replace
 
 NAMESPACES = ("user", "mnt", "pid", "net", "ipc", "uts", "cgroup", "time")
-FEATURES = ("calls", "devpts", "landlock", "overlay", "proc", "seccomp", "sysfs", "tmpfs",
-            "user.nested")
+FEATURES = ("calls", "devpts", "landlock", "overlay", "proc", "seccomp", "seccomp.notify", "sysfs",
+            "tmpfs", "user.nested")
 LANDLOCK = ("landlock.refer", "landlock.truncate", "landlock.tcp", "landlock.scope")
 V2 = ("cgroup.kill", "clone_into_cgroup", "memory.peak", "swap")
 

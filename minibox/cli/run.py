@@ -8,6 +8,7 @@ import sys
 from minibox.cli.options import UsageError, parse
 from minibox.errors import SpecError
 from minibox.request import Limits, box_spec, plan_for
+from minibox.steps import FilterCalls
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -124,7 +125,8 @@ def become_engine(plan: Plan, result: str | None) -> NoReturn:
     from minibox.plan import encode
 
     block, fd = encode(plan), -1 if result is None else open_result(result)
-    replace(block, "--tell" if fd < 0 else "--tell-always", *teller(fd))
+    always = fd >= 0 or any(isinstance(step, FilterCalls) and step.log for step in plan.app)
+    replace(block, "--tell-always" if always else "--tell", *teller(fd))
 
 
 def planned(page: str, argv: Sequence[str]) -> tuple[Plan | None, Values]:

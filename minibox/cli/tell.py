@@ -12,8 +12,8 @@ import os
 import sys
 
 from minibox import plan, report
-from minibox.result import Result
-from minibox.steps import Exec
+from minibox.result import Result, describe_refused
+from minibox.steps import Exec, FilterCalls
 
 
 def main() -> None:
@@ -25,6 +25,8 @@ def main() -> None:
     status = result.exit_status
     if result.reason == "setup" or (result.reason != "exited" and os.isatty(2)):
         print(f"minibox: {result}", file=sys.stderr)
+    if any(isinstance(step, FilterCalls) and step.log for step in steps):
+        print(f"minibox: {describe_refused(result)}", file=sys.stderr)
     if result_fd >= 0:
         try:
             with open(result_fd, "w") as file:

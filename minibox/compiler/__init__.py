@@ -14,6 +14,7 @@ from minibox.compiler import (
     network,
     process,
     rlimits,
+    seccomp,
 )
 from minibox.compiler.draft import Draft
 from minibox.facts import Host
@@ -57,7 +58,12 @@ def compile(spec: BoxSpec, host: Host) -> Plan:
     process.choose_directory(draft)
     capabilities.forbid_gaining(draft)
     landlock.restrict(draft)
+    if not draft.has("no-new-privs"):
+        seccomp.filter_calls(draft)     # which takes a capability then
     capabilities.drop(draft)
+    process.inherit_nothing(draft)
+    if draft.has("no-new-privs"):
+        seccomp.filter_calls(draft)     # last, because it filters what set-up still does
     process.execute(draft)              # nothing comes after exec
     cgroups.read_and_remove(draft)
     return draft.plan()

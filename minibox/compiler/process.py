@@ -97,14 +97,17 @@ def home(draft: Draft) -> str:
     return "/root" if draft.ids.uid == 0 else "/home/box" if draft.spec.rootfs == HOST_VIEW else "/"
 
 
-def execute(draft: Draft) -> None:
-    values = environment(draft)
+def inherit_nothing(draft: Draft) -> None:
     if draft.has("descriptors"):
         draft.app.append(CloseFiles())
         draft.receipt("descriptors", None, "0, 1 and 2", "close_range")
     if draft.has("parent-death"):
         draft.app.append(DieWithParent())
         draft.receipt("parent-death", None, "SIGKILL", "PR_SET_PDEATHSIG")
+
+
+def execute(draft: Draft) -> None:
+    values = environment(draft)
     draft.app.append(Exec(argv=draft.spec.argv, path=values["PATH"],
                           environment=tuple(f"{name}={value}" for name, value in values.items()),
                           inherit_signals=not draft.has("signals")))

@@ -15,7 +15,7 @@ PACKAGE = Path(minibox.__file__).parent
 
 LAYERS = (
     ("record", "errors", "notes", "_core", "core"),
-    ("steps", "facts", "spec", "report", "parse"),
+    ("steps", "facts", "spec", "report", "parse", "seccomp"),
     ("plan", "hints", "result", "engine", "cgroups", "claim", "mends", "host", "probing"),
     ("compiler",),
     ("request", "pump", "rootfs", "box", "delegate", "doctor", "probe"),
@@ -23,7 +23,7 @@ LAYERS = (
 )
 """A module imports from its own layer and those above it in this list, and no other."""
 
-PURE = {"compiler", "errors", "facts", "notes", "plan", "record", "spec", "steps"}
+PURE = {"compiler", "errors", "facts", "notes", "plan", "record", "seccomp", "spec", "steps"}
 """All that the compiler knows of."""
 
 HEAVY = {

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import struct
 from errno import EACCES, ENOENT, ENOSPC, EPERM
 
@@ -28,6 +29,8 @@ from minibox.steps import (
     name_of,
 )
 
+FIRST_CALL = {"x86_64": "read", "aarch64": "io_setup"}[os.uname().machine]
+
 NOTES = json.dumps({"receipts": [
     {"cap": "memory", "asked": 64 << 20, "in_force": 64 << 20, "mechanism": "memory.max",
      "note": ""}]})
@@ -49,20 +52,22 @@ def block(**given):
               "errno": 0, "call": "none", "cause": "unknown", "stop_signal": 0,
               "exec_ns": 1_000_000, "end_ns": 501_000_000, "user_ns": 20_000_000,
               "system_ns": 10_000_000, "figures": {}, "detail": "", "processes": 5,
+              "fatal_call": -1, "refused": (),
               "states": ["done"] * 8} | given
     figures = [values["figures"].get(name, -1) for name in FIGURES]
     records = b"".join(report.RECORD.pack(report.STATES.index(state), 0, 0, 1000 * (n + 1))
                        for n, state in enumerate(values["states"]))
     detail = values["detail"].encode()
+    refused = b"".join(report.REFUSAL.pack(*one) for one in values["refused"])
     return report.LAYOUT.pack(
-        report.MAGIC, report.VERSION, report.LAYOUT.size + len(records),
+        report.MAGIC, report.VERSION, report.LAYOUT.size + len(records) + len(refused),
         REASONS.index(values["reason"]), values["exit_status"], values["how"], values["status"],
         values["failed_step"], values["errno"], CALLS.index(values["call"]),
-        CAUSES.index(values["cause"]), values["stop_signal"], 0, -1, 0, values["exec_ns"],
-        values["end_ns"], values["user_ns"], values["system_ns"], 4096, 1, 2, 3, 4,
-        values["processes"], *figures, 100, 200, 50, 200, len(values["states"]), len(detail),
-        b"0123456789abcdef", detail
-    ) + records
+        CAUSES.index(values["cause"]), values["stop_signal"], values["fatal_call"], -1, 0,
+        values["exec_ns"], values["end_ns"], values["user_ns"], values["system_ns"],
+        4096, 1, 2, 3, 4, values["processes"], *figures, 100, 200, 50, 200, len(values["states"]),
+        len(values["refused"]), len(detail), 0, b"0123456789abcdef", detail
+    ) + records + refused
 
 
 def result(**given):
@@ -86,7 +91,9 @@ def killed(reason, **given):
     (killed("output"), "killed: wrote more than its 1 MiB of output", -9),
     (result(reason="stopped", how=2, status=15, exit_status=143), "stopped by SIGTERM", -15),
     (killed("seccomp", status=31),
-     "killed: made a system call that this box does not allow (SIGSYS)", -31),
+     "killed: made a system call, which this box does not allow (SIGSYS)", -31),
+    (killed("seccomp", status=31, fatal_call=0),
+     f"killed: made the system call {FIRST_CALL}, which this box does not allow (SIGSYS)", -31),
 ])
 def test_the_verdict_is_one_line_for_people(found, said, returncode):
     assert (str(found), found.returncode) == (said, returncode)
@@ -229,4 +236,4 @@ def test_sizes_and_signals_are_written_as_people_do():
 
 
 def test_the_layout_is_that_of_the_c_header():
-    assert report.LAYOUT.size == 800 and struct.calcsize("<HHiQ") == 16
+    assert report.LAYOUT.size == 808 and struct.calcsize("<HHiQ") == 16
