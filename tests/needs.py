@@ -20,8 +20,8 @@ from pathlib import Path
 import pytest
 
 NOBODY = ("setpriv", "--reuid", "65534", "--regid", "65534", "--clear-groups", "--")
-COMMANDS = ("afl-clang-fast", "bwrap", "clang", "crun", "firejail", "gcc", "gcov", "mmdebstrap",
-            "runc", "script", "strace")
+COMMANDS = ("afl-clang-fast", "bwrap", "chromium", "clang", "crun", "firejail", "gcc", "gcov",
+            "mmdebstrap", "runc", "script", "strace")
 CONTROLLERS = ("memory", "pids", "cpu", "cpuset")
 
 

@@ -109,6 +109,8 @@ def _try(options: Values, rest: Sequence[str]) -> int:
                 else (str(options.get("runtime", "minibox")),))
     if not runtimes:
         raise UsageError("--compare needs names, such as minibox,bwrap")
+    if rest and "minibox" not in runtimes:
+        raise UsageError("what follows -- are options of a box of minibox, which is not tried here")
     trials = list(_with_progress(
         compare(runtimes, options=rest, only=_words(options, "only"), asked=asked_for(rest),
                 control="no-control" not in options, timeout=_timeout(options)), runtimes))

@@ -18,6 +18,7 @@ import sys
 import tempfile
 from contextlib import ExitStack
 
+from minibox.errors import HostError
 from minibox.record import Record
 from minibox.spec import NAMESPACES
 
@@ -60,7 +61,10 @@ def canaries() -> Iterator[Canaries]:
             [sys.executable, "-P", "-c", code, nonce], stdin=subprocess.PIPE,
             stdout=subprocess.PIPE, cwd="/", start_new_session=True))
         assert keeper.stdout
-        made = json.loads(keeper.stdout.readline())
+        made = json.loads(keeper.stdout.readline() or '{"error": "the keeper of canaries died"}')
+        if "error" in made:
+            raise HostError("canaries of the host", made["error"], "TMPDIR names a directory where "
+                            "they can be made.")
         fd = os.open(made["directory"], os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
         stack.callback(os.close, fd)
         values |= made["values"] | {"nonce": nonce, "env": VARIABLE, "dirfd": str(fd)}
@@ -108,7 +112,11 @@ def keep() -> None:
     """Make canaries, say on stdout which, and remove them when stdin ends."""
     nonce = sys.argv[1]
     with ExitStack() as stack:
-        directory = tempfile.mkdtemp(prefix="minibox-probe-")
+        try:
+            directory = tempfile.mkdtemp(prefix="minibox-probe-")
+        except OSError as error:
+            print(json.dumps({"error": str(error)}), flush=True)
+            return
         stack.callback(shutil.rmtree, directory, ignore_errors=True)
         values = {"file": f"{directory}/canary", "unix": f"{directory}/socket",
                   "mount": f"{directory}/mount"}

@@ -203,16 +203,19 @@ def _nspawn(place: Place) -> Command:
 
 
 def _podman(place: Place) -> Command:
-    """With a storage of its own, so that nothing of this box stays in the user's."""
-    storage = ("podman", "--root", f"{place.directory}/storage", "--runroot",
-               f"{place.directory}/runroot", "--storage-driver", "vfs",
-               *(("--runtime", "runc") if os.path.ismount(UNIFIED) else ()))
+    """With storage and state of its own, so that nothing of this box stays in the user's; without
+    root it leaves a process that holds a user namespace, which `system migrate` ends."""
+    own = f"{place.directory}/podman"
+    os.mkdir(own, 0o700)
+    podman = ("env", f"HOME={own}", f"XDG_RUNTIME_DIR={own}", "podman", "--root", f"{own}/storage",
+              "--runroot", f"{own}/run", "--storage-driver", "vfs",
+              *(("--runtime", "runc") if os.path.ismount(UNIFIED) else ()))
     limits: tuple[str, ...] = ()
     if os.getuid() == 0 and resource.getrlimit(resource.RLIMIT_NOFILE)[1] < PODMAN_LIMIT:
         limits = "--ulimit", "nofile=1024:1024", "--ulimit", "nproc=1024:1024"
-    return _plain((*storage, "run", "--rm", "--name", place.name, *limits, "--rootfs",
-                   small_root(place)), place,
-                  undo=(*storage, "rm", "--force", place.name))
+    undo = ("rm", "--force", place.name) if os.getuid() == 0 else ("system", "migrate")
+    return _plain((*podman, "run", "--rm", "--name", place.name, *limits, "--rootfs",
+                   small_root(place)), place, undo=(*podman, *undo))
 
 
 def _docker(place: Place) -> Command:
@@ -241,4 +244,10 @@ RUNTIMES: Mapping[str, tuple[str, Callable[[Place], Command]]] = {
 def complaint(text: str) -> str:
     """The line of *text* that says what is wrong: with "error" in it, or else the last."""
     lines = [line.strip() for line in text.splitlines() if line.strip()]
-    return next((line for line in lines if "error" in line.lower()), lines[-1] if lines else "")
+    found = (line for line in lines if "error" in line.lower())
+    return printable(next(found, lines[-1] if lines else ""))
+
+
+def printable(text: str) -> str:
+    """*text* without what would move a terminal's cursor, or worse."""
+    return "".join(letter if letter.isprintable() else "?" for letter in text)

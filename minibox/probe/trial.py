@@ -14,7 +14,7 @@ import time
 
 from minibox.probe import catalogue
 from minibox.probe.record import Probe
-from minibox.probe.runtimes import CannotRun, Command, Place, command, complaint, version
+from minibox.probe.runtimes import CannotRun, Command, Place, command, complaint, printable, version
 from minibox.record import Record, as_dict
 
 TYPE_CHECKING = False
@@ -120,7 +120,7 @@ def attempt(runtime: str, probes: tuple[Probe, ...], canaries: Canaries, program
     Errors: CannotRun, with the runtime's own words.
     """
     name = f"minibox-probe-{os.urandom(4).hex()}"
-    directory = f"{canaries.directory}/{name[-8:]}"         # podman takes no long paths
+    directory = f"{canaries.directory}/{name[-8:]}"         # podman takes no long ones
     os.mkdir(directory)
     os.chmod(directory, 0o711)
     copy = shutil.copy(program, f"{directory}/minibox-probe")
@@ -143,7 +143,7 @@ def attempt(runtime: str, probes: tuple[Probe, ...], canaries: Canaries, program
 def read(out: str) -> dict[str, Answer]:
     """What the program printed, by the ids of the probes. Lines of others are passed over."""
     rows = (line.split("\t") for line in out.splitlines())
-    return {row[0]: Answer(outcome=row[1], detail=" ".join(row[2:]).strip())
+    return {row[0]: Answer(outcome=row[1], detail=printable(" ".join(row[2:]).strip()))
             for row in rows if len(row) >= 2 and "." in row[0]}
 
 
