@@ -10,6 +10,12 @@ if TYPE_CHECKING:
     from minibox.result import Result
 
 
+def plain(text: str) -> str:
+    """*text* in one line, with escapes for what a terminal would act on: names come from boxes."""
+    return text if text.isprintable() else "".join(
+        one if one.isprintable() else ascii(one)[1:-1] for one in text)
+
+
 class MiniboxError(Exception):
     """Base of all errors that minibox raises on purpose."""
 
@@ -66,16 +72,16 @@ class StepError(MiniboxError):
         name = errorcode.get(self.errno, str(self.errno))
         call = "" if self.call == "none" else f" from {self.call}"
         if not self.sentence:
-            return f"step {self.index}, {self.step}: {name}{call}: {self.hint}".rstrip(": ")
+            return plain(f"step {self.index}, {self.step}: {name}{call}: {self.hint}".rstrip(": "))
         act = self.sentence[0].lower() + self.sentence[1:].rstrip(".")
-        return f"cannot {act} (step {self.index}): {name}{call}: {self.hint}".rstrip(": ")
+        return plain(f"cannot {act} (step {self.index}): {name}{call}: {self.hint}".rstrip(": "))
 
 
 class ExecError(StepError):
     """The program cannot be executed; *hint* says on which file that hangs, and what to do."""
 
     def __str__(self) -> str:
-        return self.hint
+        return plain(self.hint)
 
 
 class BoxFailed(MiniboxError):
