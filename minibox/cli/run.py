@@ -165,10 +165,19 @@ def open_result(where: str) -> int:
             fd = int(where[3:])
             os.fstat(fd)
         else:
-            fd = above_streams(os.open(where, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o666))
+            # A box that may write there may have put a link or a FIFO in its place.
+            careful = 0 if where.startswith(("/dev/", "/proc/")) else os.O_NOFOLLOW
+            fd = above_streams(os.open(where, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NONBLOCK
+                                       | careful, 0o666))
+            os.set_blocking(fd, True)
         os.set_inheritable(fd, True)
     except OSError as error:
-        raise SpecError("result", where, f"it cannot be written: {error.strerror}") from error
+        from errno import ELOOP, ENXIO
+
+        why = {ELOOP: "it is a symbolic link: name the file itself",
+               ENXIO: "it is a FIFO that nobody reads, or a socket"}.get(error.errno or 0)
+        hint = f"it cannot be written: {why or error.strerror}"
+        raise SpecError("result", where, hint) from error
     return fd
 
 
