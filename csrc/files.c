@@ -1,6 +1,7 @@
 /* Small files and safe paths. A path of the box is walked beneath a directory's descriptor by the
  * kernel (RESOLVE_IN_ROOT), so a hostile root file system full of links changes nothing outside. */
 #include <linux/limits.h>
+#include <linux/magic.h>
 #include <linux/prctl.h>
 #include "files.h"
 #include "text.h"
@@ -68,6 +69,29 @@ static int open_in_root(int root, const char *path, int flags, mode_t mode)
 int mb_beneath(int root, const char *path, int flags)
 {
     return open_in_root(root, path, flags, 0);
+}
+
+/* Whoever else may write to the root file system may have put something in the place of /proc since it
+ * was mounted; what is to be covered would then stay open, unseen. */
+static int open_proc(int root)
+{
+    struct statfs about;
+    MB_FD proc = mb_beneath(root, "proc", O_PATH | O_DIRECTORY);
+
+    return proc < 0 || mb_fstatfs(proc, &about) || about.f_type != PROC_SUPER_MAGIC ? -ESTALE
+                                                                                   : mb_keep(&proc);
+}
+
+int mb_beneath_proc(int root, int *proc, const char *path, int flags)
+{
+    static const char prefix[] = "/proc/";
+    const size_t size = sizeof prefix - 1;
+
+    if (strncmp(path, prefix, size))
+        return mb_beneath(root, path, flags);
+    if (*proc < 0)
+        *proc = open_proc(root);
+    return *proc < 0 ? *proc : mb_beneath(*proc, path + size, flags);
 }
 
 /* Where the last name of *path* begins, and its length without slashes that follow it. */
@@ -145,6 +169,23 @@ static int make_file(int root, const char *path)
     return mb_beneath(root, path, O_PATH);
 }
 
+/* Links can make two places of the root file system one. What lies on the root itself would be seen by
+ * "/.." alone, and what lies within /proc would hide what other steps have put, or write, there. */
+static int check_target(int root, int target, const char *path, const struct stat *about)
+{
+    struct stat above;
+    struct statfs where;
+    int err = mb_fstat(root, &above);
+
+    if (!err)
+        err = mb_fstatfs(target, &where);
+    if (err)
+        return err;
+    if (above.st_dev == about->st_dev && above.st_ino == about->st_ino)
+        return -EBUSY;
+    return where.f_type == PROC_SUPER_MAGIC && strcmp(path, "/proc") ? -EBUSY : 0;
+}
+
 int mb_make_target(int root, const char *path, bool directory)
 {
     struct stat about;
@@ -159,5 +200,6 @@ int mb_make_target(int root, const char *path, bool directory)
         return err;
     if (!S_ISDIR(about.st_mode) == directory)
         return directory ? -ENOTDIR : -EISDIR;
-    return mb_keep(&fd);
+    err = check_target(root, fd, path, &about);
+    return err ? err : mb_keep(&fd);
 }

@@ -14,6 +14,10 @@ ssize_t mb_read_file(int dir, const char *path, char *text, size_t size);
 /* Open *path* as if *root* were "/": no link in it leads out, and none through /proc. */
 int mb_beneath(int root, const char *path, int flags);
 
+/* The same; but what begins with "/proc/" is opened beneath the proc that is mounted there, which stays
+ * open in *proc* (-1 before). -ESTALE if there is none. */
+int mb_beneath_proc(int root, int *proc, const char *path, int flags);
+
 /* Open the directory *path* beneath *root* as O_PATH; what is missing of it is made. */
 int mb_make_dirs(int root, const char *path);
 
@@ -24,7 +28,7 @@ int mb_make_dirs(int root, const char *path);
 int mb_make_parent(int root, const char *path, char name[MB_NAME]);
 
 /* Open *path* beneath *root* as O_PATH to mount on; a missing one is made, a directory or a file.
- * -ENOTDIR or -EISDIR if it is the other. */
+ * -ENOTDIR or -EISDIR if it is the other; -EBUSY if links lead to *root* itself, or into a proc. */
 int mb_make_target(int root, const char *path, bool directory);
 
 /* Attach the detached mount *mount* on *target*. */

@@ -86,10 +86,10 @@ static int cover_directory(struct mb_box *box, int target)
     return mount < 0 ? mount : mb_attach(mount, target);
 }
 
-static int cover(struct mb_box *box, const char *path)
+static int cover(struct mb_box *box, int *proc, const char *path)
 {
     struct stat about;
-    MB_FD target = mb_beneath(box->root, path, O_PATH);
+    MB_FD target = mb_beneath_proc(box->root, proc, path, O_PATH);
 
     if (target == -ENOENT || target == -ENOTDIR)
         return 0;
@@ -105,11 +105,12 @@ static int cover(struct mb_box *box, const char *path)
 
 int step_mask_paths(struct mb_box *box, const struct mb_mask_paths *step)
 {
+    MB_FD proc = -1;
     int err = 0;
 
     for (uint32_t n = 0; n < step->targets.count && !err; n++) {
         const char *path = mb_text(box->plan, mb_str_item(box->plan, step->targets, n));
-        err = cover(box, path);
+        err = cover(box, &proc, path);
         if (err)
             mb_detail(box, path, "");
     }
@@ -143,7 +144,8 @@ int step_hide_boot_id(struct mb_box *box, const struct mb_hide_boot_id *step)
 {
     static const char name[] = ".boot_id";
     char text[40];
-    MB_FD target = mb_beneath(box->root, mb_text(box->plan, step->target), O_PATH);
+    MB_FD proc = -1;
+    MB_FD target = mb_beneath_proc(box->root, &proc, mb_text(box->plan, step->target), O_PATH);
     ssize_t size = random_id(text);
 
     if (target < 0 || size < 0)

@@ -191,9 +191,12 @@ int step_make_dir(struct mb_box *box, const struct mb_make_dir *step)
     if (parent < 0)
         return parent;
     int err = mb_mkdirat(parent, name, (mode_t)step->mode);
-    if (!err && (step->uid >= 0 || step->gid >= 0))
-        err = mb_fchownat(parent, name, (uid_t)step->uid, (gid_t)step->gid, AT_SYMLINK_NOFOLLOW);
-    return err;
+    if (err == -EEXIST && (there = mb_beneath(box->root, target, O_PATH | O_DIRECTORY)) >= 0)
+        return 0;                       /* "new/../new", or another was quicker */
+    if (err || (step->uid < 0 && step->gid < 0))
+        return err;
+    MB_FD made = mb_openat(parent, name, O_PATH | O_DIRECTORY | O_NOFOLLOW, 0);   /* and nothing else */
+    return made < 0 ? made : mb_fchownat(made, "", (uid_t)step->uid, (gid_t)step->gid, AT_EMPTY_PATH);
 }
 
 int step_make_link(struct mb_box *box, const struct mb_make_link *step)
@@ -337,11 +340,12 @@ int step_mount_sysfs(struct mb_box *box, const struct mb_mount_sysfs *step)
 int step_read_only_paths(struct mb_box *box, const struct mb_read_only_paths *step)
 {
     struct mount_attr attributes = { .attr_set = MOUNT_ATTR_RDONLY };
+    MB_FD proc = -1;
     int err = 0;
 
     for (uint32_t n = 0; n < step->targets.count && !err; n++) {
         const char *path = mb_text(box->plan, mb_str_item(box->plan, step->targets, n));
-        MB_FD target = mb_beneath(box->root, path, O_PATH);
+        MB_FD target = mb_beneath_proc(box->root, &proc, path, O_PATH);
         if (target == -ENOENT || target == -ENOTDIR)
             continue;
         MB_FD tree = target < 0 ? target : mb_open_tree(target, "", AT_EMPTY_PATH | OPEN_TREE_CLONE |

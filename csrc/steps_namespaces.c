@@ -178,8 +178,10 @@ int step_offset_clocks(struct mb_box *box, const struct mb_offset_clocks *step)
 
 int step_open_limits(struct mb_box *box, const struct mb_open_limits *step)
 {
+    MB_FD proc = -1;
+
     (void)step;
-    box->limits = mb_beneath(box->root, "proc/sys/user", O_PATH | O_DIRECTORY);
+    box->limits = mb_beneath_proc(box->root, &proc, "/proc/sys/user", O_PATH | O_DIRECTORY);
     return box->limits < 0 ? box->limits : 0;
 }
 

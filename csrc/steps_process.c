@@ -214,10 +214,22 @@ static void reset_signals(void)
     mb_sigprocmask(SIG_SETMASK, &none, NULL);
 }
 
+/* /proc/self/exe is still the engine, and with it the application would hold a file of the host's that
+ * may be its user's own. */
+static int execute(const struct mb_box *box, const char *path, char **argv, char **environment)
+{
+    struct stat engine, program;
+    bool same = !mb_fstatat(box->proc, "self/exe", &engine, 0) &&
+                !mb_fstatat(AT_FDCWD, path, &program, 0) &&
+                engine.st_dev == program.st_dev && engine.st_ino == program.st_ino;
+
+    return same ? -EACCES : mb_execve(path, argv, environment);
+}
+
 /* As execvp: the next place is tried when there is nothing to run here, and a program that may not be
  * run is told of before one that is not there.  *found* holds its path on failure, or nothing. */
-static int search(const char *name, const char *path, char **argv, char **environment,
-                  char found[PATH_MAX])
+static int search(const struct mb_box *box, const char *name, const char *path, char **argv,
+                  char **environment, char found[PATH_MAX])
 {
     char candidate[PATH_MAX];
     int result = -ENOENT;
@@ -229,7 +241,7 @@ static int search(const char *name, const char *path, char **argv, char **enviro
         mb_put_bytes(&line, size ? path : ".", size ? size : 1);
         mb_put(&line, "/");
         mb_put(&line, name);
-        int err = line.at < line.end ? mb_execve(candidate, argv, environment) : -ENAMETOOLONG;
+        int err = line.at < line.end ? execute(box, candidate, argv, environment) : -ENAMETOOLONG;
         if (err != -ENOENT && err != -ENOTDIR && err != -ENAMETOOLONG && !*found) {
             memcpy(found, candidate, sizeof candidate);
             result = err;
@@ -262,9 +274,9 @@ int step_exec(struct mb_box *box, const struct mb_exec *step)
         reset_signals();
     box->board->exec_ns = mb_clock_ns(CLOCK_MONOTONIC) - box->start_ns - (uint64_t)box->clock_shift_ns;
     if (strchr(name, '/') || !*name)
-        err = mb_execve(name, argv, environment);
+        err = execute(box, name, argv, environment);
     else {
-        err = search(name, path, argv, environment, found);
+        err = search(box, name, path, argv, environment, found);
         failed = *found ? found : name;
     }
     mb_diagnose_exec(box, failed, -err);

@@ -19,6 +19,10 @@ _NO_ROOM = ("the root file system is read-only and lacks {target}: make it there
             "--read-only out")
 _FOREIGN = ("the root file system is another user's, so {target} cannot be made in it: make it "
             "there, or use a copy of your own")
+_CIRCLE = ("links of the root file system lead from {target} to its very root, or into /proc: put "
+           "a directory there")
+_MOVED = ("links of the root file system lead from /proc to another mount, or somebody has just "
+          "put something else there: put a directory there, and let nobody change it meanwhile")
 _DEEP = "the kernel's limit on mounts is reached (/proc/sys/fs/mount-max), not the disk's"
 _OURS = "this is a bug of minibox: please report it with the output of `minibox plan`"
 
@@ -97,6 +101,10 @@ HINTS: dict[tuple[str, str], str] = {
     ("limit-namespaces", "EACCES"): _OUTER,
     ("limit-namespaces", "EPERM"): _OUTER,
     ("limit-namespaces", "EROFS"): _OUTER,
+    ("open-limits", "ESTALE"): _MOVED,
+    ("read-only-paths", "ESTALE"): _MOVED,
+    ("mask-paths", "ESTALE"): _MOVED,
+    ("hide-boot-id", "ESTALE"): _MOVED,
     ("mount-stage", "EPERM"): _OUTER,
     ("mount-stage", "ENOSPC"): _DEEP,
     ("mount-overlay", "EACCES"):
@@ -111,6 +119,8 @@ HINTS: dict[tuple[str, str], str] = {
         "--read-only",
     ("mount-overlay", "ENODEV"):
         "this kernel has no overlay file system: modprobe overlay, or use --read-only",
+    ("mount-overlay", "ELOOP"):
+        "in the directory of --keep, upper or work is a link: take it away",
     ("use-root", "ENOTDIR"): "the root file system is not a directory",
     ("make-dir", "EROFS"): _NO_ROOM,
     ("make-dir", "ENOTDIR"): "{target} is there already, and is no directory",
@@ -129,6 +139,10 @@ HINTS: dict[tuple[str, str], str] = {
     ("copy-file", "EROFS"): _NO_ROOM,
     ("copy-file", "EFBIG"): "{source} is larger than 4 MiB; mount it with -v",
     ("copy-file", "ENOSPC"): "the box's tmpfs is full: raise --tmpfs-size",
+    ("copy-file", "ENOTDIR"): "a part of {target} in the root file system is no directory",
+    ("copy-file", "ENOENT"):
+        "a link of the root file system, on the way to {target}, leads nowhere",
+    ("attach-tree", "EBUSY"): _CIRCLE,
     ("attach-tree", "ENOENT"):
         "there is no {target} in the root file system, and nowhere to make it",
     ("attach-tree", "ENOTDIR"):
@@ -143,6 +157,7 @@ HINTS: dict[tuple[str, str], str] = {
         "the root file system has a link on the way to {target} that leads out of it",
     ("attach-tree", "EPERM"): "the source's mount is locked with flags that this would take away",
     ("attach-tree", "ENOSPC"): _DEEP,
+    ("mount-tmpfs", "EBUSY"): _CIRCLE,
     ("mount-tmpfs", "EPERM"): _OUTER,
     ("mount-tmpfs", "ENOSPC"): _DEEP,
     ("mount-tmpfs", "ENOENT"): "the read-only root file system lacks {target}: make it there",
@@ -151,6 +166,9 @@ HINTS: dict[tuple[str, str], str] = {
     ("mount-tmpfs", "EACCES"): _FOREIGN,
     ("mount-tmpfs", "ELOOP"):
         "the root file system has a link at {target}, and links are not followed there",
+    ("mount-proc", "EACCES"): _FOREIGN,
+    ("mount-proc", "EBUSY"): _CIRCLE,
+    ("mount-proc", "EROFS"): _NO_ROOM,
     ("mount-proc", "EPERM"):
         "this host hides parts of /proc, so a new one is refused: start the outer container with "
         "/proc unmasked, or see `minibox doctor`",
@@ -159,6 +177,9 @@ HINTS: dict[tuple[str, str], str] = {
     ("mount-proc", "ELOOP"):
         "the root file system has a link at {target}, and links are not followed there",
     ("mount-sysfs", "EPERM"): "sysfs belongs to a network namespace: leave --network host out",
+    ("mount-devpts", "EBUSY"): _CIRCLE,
+    ("bind-device", "EBUSY"): _CIRCLE,
+    ("bind-device", "EROFS"): _NO_ROOM,
     ("bind-device", "ENXIO"): "{source} is not device {major}:{minor} on this host, or no device",
     ("bind-device", "ENOENT"): "{source} does not exist on the host",
     ("bind-device", "EACCES"): "this user may not reach {source}",
