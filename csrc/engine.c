@@ -38,14 +38,6 @@ static void block_signals(struct mb_engine *engine)
     }
 }
 
-/* Names come from the box: a terminal is not to act on them. C1 controls have two bytes in UTF-8. */
-static void disarm(char *text)
-{
-    for (unsigned char *at = (unsigned char *)text; *at; at++)
-        if (*at < 0x20 || *at == 0x7f || (*at == 0xc2 && at[1] >= 0x80 && at[1] < 0xa0))
-            *at = '?';
-}
-
 static void say(const char *what, const char *more)
 {
     char text[1024];
@@ -54,7 +46,6 @@ static void say(const char *what, const char *more)
     mb_put(&line, "minibox-engine: ");
     mb_put(&line, what);
     mb_put(&line, more);
-    disarm(text);
     mb_put(&line, "\n");
     mb_write(2, text, mb_line_size(&line));
 }

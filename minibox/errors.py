@@ -10,10 +10,10 @@ if TYPE_CHECKING:
     from minibox.result import Result
 
 
-def plain(text: str) -> str:
-    """*text* in one line, with escapes for what a terminal would act on: names come from boxes."""
+def visible(text: str) -> str:
+    """*text*, with names of the box in it, without what would steer the terminal that shows it."""
     return text if text.isprintable() else "".join(
-        one if one.isprintable() else ascii(one)[1:-1] for one in text)
+        c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
 
 
 class MiniboxError(Exception):
@@ -72,16 +72,16 @@ class StepError(MiniboxError):
         name = errorcode.get(self.errno, str(self.errno))
         call = "" if self.call == "none" else f" from {self.call}"
         if not self.sentence:
-            return plain(f"step {self.index}, {self.step}: {name}{call}: {self.hint}".rstrip(": "))
+            return visible(f"step {self.index}, {self.step}: {name}{call}: {self.hint}".rstrip(": "))
         act = self.sentence[0].lower() + self.sentence[1:].rstrip(".")
-        return plain(f"cannot {act} (step {self.index}): {name}{call}: {self.hint}".rstrip(": "))
+        return visible(f"cannot {act} (step {self.index}): {name}{call}: {self.hint}".rstrip(": "))
 
 
 class ExecError(StepError):
     """The program cannot be executed; *hint* says on which file that hangs, and what to do."""
 
     def __str__(self) -> str:
-        return plain(self.hint)
+        return self.hint
 
 
 class BoxFailed(MiniboxError):

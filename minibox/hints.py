@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from errno import errorcode
 
+from minibox.errors import visible
 from minibox.report import CAUSES
 from minibox.steps import Exec, Step, name_of
 
@@ -245,12 +246,6 @@ PROGRAM = {
         "them by a file or by stdin",
     "busy": "{file}: is open for writing, so it cannot be executed: close it first",
 }
-
-
-def visible(text: str) -> str:
-    """*text* of the box without what would steer the terminal that shows it."""
-    return text if text.isprintable() else "".join(
-        c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
 
 
 def of(step: Step, errno: int, detail: str = "") -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from errno import errorcode
 
 from minibox import hints
-from minibox.errors import BoxFailed, ExecError, StepError
+from minibox.errors import BoxFailed, ExecError, StepError, visible
 from minibox.parse import SIGNALS
 from minibox.record import Record, as_dict
 from minibox.report import CAUSES, REASONS, STATES
@@ -351,7 +351,7 @@ def _error(result: Result) -> StepError | None:
     if REASONS[report.reason] != "setup":
         return None
     if not 0 <= report.failed_step < len(result.plan):
-        detail = hints.visible(report.detail) or "the engine does not say which step failed"
+        detail = visible(report.detail) or "the engine does not say which step failed"
         error = StepError(report.failed_step, "engine", CALLS[report.call], report.errno, detail)
     else:
         step = tuple(result.plan)[report.failed_step]
