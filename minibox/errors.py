@@ -71,10 +71,11 @@ class StepError(MiniboxError):
 
         name = errorcode.get(self.errno, str(self.errno))
         call = "" if self.call == "none" else f" from {self.call}"
-        if not self.sentence:
-            return visible(f"step {self.index}, {self.step}: {name}{call}: {self.hint}".rstrip(": "))
-        act = self.sentence[0].lower() + self.sentence[1:].rstrip(".")
-        return visible(f"cannot {act} (step {self.index}): {name}{call}: {self.hint}".rstrip(": "))
+        act = f"step {self.index}, {self.step}"
+        if self.sentence:
+            act = (f"cannot {self.sentence[0].lower()}{self.sentence[1:].rstrip('.')} "
+                   f"(step {self.index})")
+        return visible(f"{act}: {name}{call}: {self.hint}".rstrip(": "))
 
 
 class ExecError(StepError):
