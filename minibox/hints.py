@@ -106,6 +106,12 @@ HINTS: dict[tuple[str, str], str] = {
     ("read-only-paths", "ESTALE"): _MOVED,
     ("mask-paths", "ESTALE"): _MOVED,
     ("hide-boot-id", "ESTALE"): _MOVED,
+    ("filter-calls", "EACCES"):
+        "the profile forbids sendmsg, by which the engine hears of what is refused or killed: "
+        "allow it",
+    ("filter-calls", "EBUSY"):
+        "a filter that this box was started under has a listener already: leave --seccomp-log out",
+    ("filter-calls", "EINVAL"): "the profile is too long for the kernel (4096 instructions)",
     ("mount-stage", "EPERM"): _OUTER,
     ("mount-stage", "ENOSPC"): _DEEP,
     ("mount-overlay", "EACCES"):
