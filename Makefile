@@ -49,6 +49,7 @@ vm: venv
 bench: .venv/built
 	$(RUN) benchmarks/run.py
 	$(RUN) benchmarks/walls.py
+	$(RUN) benchmarks/calls.py
 
 clean:
 	rm -rf .venv build dist *.egg-info csrc/generated minibox/minibox-engine minibox/minibox-probe
