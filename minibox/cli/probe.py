@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import sys
+import time
 
 from minibox.cli import run
 from minibox.cli.options import UsageError, parse
@@ -11,12 +13,10 @@ from minibox.errors import SpecError
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Sequence
-    from typing import Any, TypeVar
+    from collections.abc import Callable, Iterator, Sequence
+    from typing import Any
 
     from minibox.cli.options import Values
-
-    T = TypeVar("T")
 
 PAGE = """\
 usage: minibox probe [OPTION]... [-- OPTION-OF-RUN...]
@@ -31,6 +31,7 @@ a probe is open.
       --compare NAME,...    several runtimes side by side; the exit status is for the first
       --ablate              leave out each wall of the box in turn, and show what opens
       --layers LAYER,...    only these, or several at once, such as masks+hidepid
+      --pairs               and, where nothing opens, with each other wall as well (some minutes)
       --pid PID             what a running process has, from outside
       --only NAME,...       only these probes or groups of them
       --list                say what would be tried, and try nothing
@@ -56,8 +57,9 @@ def main(argv: Sequence[str]) -> int:
     modes = [name for name in ("runtime", "compare", "ablate", "pid", "list") if name in options]
     if len(modes) > 1:
         raise UsageError(f"--{modes[0]} and --{modes[1]} are different things: choose one")
-    if "layers" in options and "ablate" not in options:
-        raise UsageError("--layers says what --ablate leaves out: give --ablate as well")
+    for name in ("layers", "pairs"):
+        if name in options and "ablate" not in options:
+            raise UsageError(f"--{name} says what --ablate leaves out: give --ablate as well")
     if "pid" in options:
         return _process(options)
     if "list" in options:
@@ -111,9 +113,10 @@ def _try(options: Values, rest: Sequence[str]) -> int:
         raise UsageError("--compare needs names, such as minibox,bwrap")
     if rest and "minibox" not in runtimes:
         raise UsageError("what follows -- are options of a box of minibox, which is not tried here")
-    trials = list(_with_progress(
-        compare(runtimes, options=rest, only=_words(options, "only"), asked=asked_for(rest),
-                control="no-control" not in options, timeout=_timeout(options)), runtimes))
+    with _progress() as tell:
+        trials = compare(runtimes, options=rest, only=_words(options, "only"),
+                         asked=asked_for(rest), control="no-control" not in options,
+                         timeout=_timeout(options), tell=tell)
     if "html" in options:
         from minibox.probe.page import of_trials
 
@@ -130,26 +133,25 @@ def _try(options: Values, rest: Sequence[str]) -> int:
 def _ablate(options: Values, rest: Sequence[str]) -> int:
     from minibox.probe import tables
     from minibox.probe.ablation import ablate
-    from minibox.spec import LAYERS
 
-    layers = _words(options, "layers")
     asked_for(rest)
-    whole, *ablations = _with_progress(
-        ablate(layers, options=tuple(rest), only=_words(options, "only"),
-               timeout=_timeout(options)), ("all walls", *(layers or LAYERS)))
-    if whole.trial.reason:
-        print(f"minibox: no box can run here: {whole.trial.reason}", file=sys.stderr)
+    with _progress() as tell:
+        found = ablate(_words(options, "layers"), pairs="pairs" in options, options=rest,
+                       only=_words(options, "only"), timeout=_timeout(options), tell=tell)
+    whole = found.whole
+    if whole.reason:
+        print(f"minibox: no box can run here: {whole.reason}", file=sys.stderr)
         return 125
     if "html" in options:
         from minibox.probe.page import of_ablations
 
-        _write(str(options["html"]), of_ablations(ablations))
+        _write(str(options["html"]), of_ablations(found.without))
     if options.get("json"):
-        _print_json(_about() | {"whole": whole.trial.as_json(),
-                                "without": [one.as_json() for one in ablations]})
+        _print_json(_about() | {"whole": whole.as_json(),
+                                "without": [one.as_json() for one in found.without]})
     elif "html" not in options:
-        tables.show(tables.of_ablation(ablations, os.getuid()))
-    return 1 if whole.trial.open else 0
+        tables.show(tables.of_ablation(found.without, os.getuid()))
+    return 1 if whole.open else 0
 
 
 def _process(options: Values) -> int:
@@ -166,31 +168,27 @@ def _process(options: Values) -> int:
     return 0
 
 
-def _with_progress(found: Iterable[T], names: Sequence[str]) -> Iterator[T]:
-    """*found*, with a line on stderr that says which of *names* is being tried."""
-    terminal = sys.stderr.isatty() and len(names) > 1
-    number = 0
-    iterator = iter(found)
-    while True:
-        if terminal and number < len(names):
-            print(f"\r\033[Kprobing {number + 1}/{len(names)}: {names[number]}", end="",
-                  file=sys.stderr, flush=True)
-        try:
-            one = next(iterator)
-        except StopIteration:
-            return
-        finally:
-            if terminal:
-                print("\r\033[K", end="", file=sys.stderr, flush=True)
-        number += 1
-        yield one
+@contextlib.contextmanager
+def _progress() -> Iterator[Callable[[str], None]]:
+    """Says on stderr, if that is a terminal, what is being tried."""
+    terminal = sys.stderr.isatty()
+
+    def tell(name: str) -> None:
+        if terminal:
+            line = f"probing {name}" if name else ""
+            print(f"\r\033[K{line}", end="", file=sys.stderr, flush=True)
+
+    try:
+        yield tell
+    finally:
+        tell("")
 
 
 def _about() -> dict[str, Any]:
     from minibox import __version__
 
     return {"minibox": __version__, "kernel": os.uname().release, "machine": os.uname().machine,
-            "uid": os.getuid()}
+            "uid": os.getuid(), "date": time.strftime("%Y-%m-%d")}
 
 
 def _print_json(found: Any) -> None:

@@ -11,14 +11,14 @@ known about each is here, one module for each group.
 from __future__ import annotations
 
 import os
-from contextlib import closing
 
 from minibox.errors import EngineError, SpecError
 from minibox.probe.record import Probe
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Generator, Iterable, Sequence
+    from collections.abc import Callable, Iterable, Sequence
+    from typing import Any
 
     from minibox.probe.trial import Trial
 
@@ -55,33 +55,36 @@ def program() -> str:
     return path
 
 
-def run(runtime: str = "minibox", *, options: Sequence[str] = (), only: Iterable[str] = (),
-        asked: Iterable[str] = (), control: bool = True, timeout: float = TIMEOUT_S) -> Trial:
-    """Run the probes in *runtime*, and say of each boundary whether it holds.
-
-    runtime: a name of minibox.probe.runtimes.RUNTIMES, or a command line with {} for the program.
-    options: of `minibox run`, for a box of minibox; asked: what they loosen, in the words of
-    Probe.profiles, such as "net=host". only: groups and ids. control: run them on the bare host as
-    well: what is not open there proves nothing. timeout: seconds for each run.
-
-    Errors: SpecError.
-    """
-    with closing(compare((runtime,), options=options, only=only, asked=asked, control=control,
-                         timeout=timeout)) as found:
-        return next(found)
+def run(runtime: str = "minibox", **options: Any) -> Trial:
+    """Run the probes in *runtime*, and say of each boundary whether it holds: see `compare`."""
+    return compare((runtime,), **options)[0]
 
 
 def compare(runtimes: Sequence[str], *, options: Sequence[str] = (), only: Iterable[str] = (),
-            asked: Iterable[str] = (), control: bool = True,
-            timeout: float = TIMEOUT_S) -> Generator[Trial, None, None]:
-    """`run` for each of *runtimes*, with the same canaries and one control."""
-    from minibox.probe import runtimes as known
+            asked: Iterable[str] = (), control: bool = True, timeout: float = TIMEOUT_S,
+            tell: Callable[[str], None] = lambda name: None) -> tuple[Trial, ...]:
+    """Run the probes in each of *runtimes*, with the same canaries.
+
+    runtimes: names of minibox.probe.runtimes.RUNTIMES, or command lines with {} for the program.
+    options: of `minibox run`, for a box of minibox; asked: what they loosen, in the words of
+    Probe.profiles, such as "net=host". only: groups and ids. control: run them on the bare host as
+    well: what is not open there proves nothing. timeout: seconds for each run. tell: is called with
+    the name of each runtime before it runs.
+
+    Errors: SpecError; HostError, EngineError: nothing can be tried here.
+    """
     from minibox.probe.canaries import canaries
-    from minibox.probe.trial import trials
+    from minibox.probe.runtimes import check
+    from minibox.probe.trial import bare, trial
 
     for runtime in runtimes:
-        known.check(runtime)
-    probes, path = catalogue(only), program()
+        check(runtime)
+    probes, path, found = catalogue(only), program(), []
     with canaries() as made:
-        yield from trials(runtimes, probes, made, path, tuple(options),
-                          frozenset(asked), control, timeout)
+        outside = bare(probes, made, path, timeout) if control else None
+        for runtime in runtimes:
+            tell(runtime)
+            own, none = runtime == "minibox", runtime == "none"
+            found.append(trial(runtime, probes, made, path, options if own else (), timeout,
+                               None if none else outside, frozenset(asked if own else ())))
+    return tuple(found)

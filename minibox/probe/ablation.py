@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+from functools import cache
+
 from minibox.errors import SpecError
-from minibox.record import Record
+from minibox.probe import TIMEOUT_S, catalogue, program
+from minibox.probe.canaries import canaries
+from minibox.probe.trial import trial
+from minibox.record import Record, replace
 from minibox.spec import LAYERS
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Callable, Iterable, Iterator, Sequence
     from typing import Any
 
     from minibox.probe.record import Probe
@@ -63,15 +68,21 @@ no probe shows."""
 
 
 class Ablation(Record):
-    """A box without some layers. opened: the probes that hold with all walls, and are open now."""
+    """A box without some layers. opened: the probes that hold with all walls, and are open now;
+    together: other layers, and what opens only if they are left out as well."""
 
     layers: tuple[str, ...]
     trial: Trial
     opened: tuple[Probe, ...]
+    together: tuple[tuple[str, tuple[Probe, ...]], ...] = ()
 
     @property
     def name(self) -> str:
         return "+".join(self.layers)
+
+    @property
+    def redundant(self) -> bool:
+        return not self.opened and not self.trial.reason
 
     @property
     def keep(self) -> str:
@@ -79,33 +90,68 @@ class Ablation(Record):
         return "; ".join(KEEP[layer] for layer in self.layers)
 
     def as_json(self) -> dict[str, Any]:
-        return {"layers": self.layers, "reason": self.trial.reason,
-                "opened": [probe.id for probe in self.opened],
-                "keep": "" if self.opened or self.trial.reason else self.keep}
+        return {"layers": self.layers, "reason": self.trial.reason, "opened": _ids(self.opened),
+                "redundant": self.redundant, "keep": self.keep if self.redundant else "",
+                "together": {layer: _ids(opened) for layer, opened in self.together}}
 
 
-def ablate(combinations: Iterable[str] = (), *, options: tuple[str, ...] = (),
-           only: Iterable[str] = (), timeout: float = 120.0) -> Iterator[Ablation]:
-    """A box with all walls, first, and one without each of *combinations*, such as "masks" or
-    "masks+hidepid"; by default one without each of LAYERS.
+class Ablations(Record):
+    """whole: a box with all its walls; without: the same with some left out."""
+
+    whole: Trial
+    without: tuple[Ablation, ...]
+
+
+def _ids(probes: Iterable[Probe]) -> list[str]:
+    return [probe.id for probe in probes]
+
+
+def ablate(combinations: Iterable[str] = (), *, pairs: bool = False, options: Sequence[str] = (),
+           only: Iterable[str] = (), timeout: float = TIMEOUT_S,
+           tell: Callable[[str], None] = lambda name: None) -> Ablations:
+    """A box without each of *combinations*, such as "masks" or "masks+hidepid"; by default one
+    without each of LAYERS.
+
+    pairs: see with which other layers together a redundant one opens something. tell: is called
+    with each box's name before it runs; the rest is as for minibox.probe.run.
 
     Errors: SpecError.
     """
-    from minibox.probe import catalogue, program
-    from minibox.probe.canaries import canaries
-    from minibox.probe.trial import trials
-
     wanted = [tuple(one.split("+")) for one in combinations] or [(layer,) for layer in LAYERS]
     for layer in (layer for layers in wanted for layer in layers):
         if layer not in LAYERS:
             raise SpecError("layers", layer, f"the layers are {', '.join(LAYERS)}")
-    probes, path, whole = catalogue(only), program(), None
+    probes, path = catalogue(only), program()
     with canaries() as made:
-        for layers in ((), *wanted):
-            without = tuple(word for layer in layers for word in ("--without", layer))
-            trial = next(trials(("minibox",), probes, made, path, (*options, *without),
-                                frozenset(), False, timeout))
-            whole = whole or trial
-            before = {one.probe.id for one in whole.open}
-            yield Ablation(layers=layers, trial=trial, opened=tuple(
-                one.probe for one in trial.open if one.probe.id not in before))
+        @cache
+        def without(*layers: str) -> Trial:
+            tell("+".join(layers) or "all walls")
+            more = [word for layer in layers for word in ("--without", layer)]
+            return trial("minibox", probes, made, path, (*options, *more), timeout)
+
+        whole = without()
+        if whole.reason:
+            return Ablations(whole=whole, without=())
+        found = [Ablation(layers=layers, trial=one, opened=_opened(one, whole))
+                 for layers, one in ((layers, without(*layers)) for layers in wanted)]
+        if pairs:
+            found = [replace(one, together=tuple(_together(one, whole, without)))
+                     if one.redundant else one for one in found]
+    return Ablations(whole=whole, without=tuple(found))
+
+
+def _opened(trial: Trial, *others: Trial) -> tuple[Probe, ...]:
+    """What is open in *trial* and in none of the *others*."""
+    before = {one.probe.id for other in others for one in other.open}
+    return tuple(one.probe for one in trial.open if one.probe.id not in before)
+
+
+def _together(one: Ablation, whole: Trial, without: Callable[..., Trial]
+              ) -> Iterator[tuple[str, tuple[Probe, ...]]]:
+    """Each layer without which *one* does hold something, and what that is."""
+    for layer in LAYERS:
+        if layer in one.layers:
+            continue
+        alone, both = without(layer), without(*sorted((*one.layers, layer)))
+        if opened := _opened(both, whole, alone):
+            yield layer, opened

@@ -173,3 +173,6 @@ def _alone(one: Ablation) -> Iterator[str]:
         yield "</ul>"
     else:
         yield f"<p>Nothing opens without it. It is kept because {escape(one.keep)}.</p>"
+        for layer, opened in one.together:
+            names = " ".join(f"<code>{probe.id}</code>" for probe in opened)
+            yield f"<p>Opens where <code>{layer}</code> is missing too: {names}</p>"

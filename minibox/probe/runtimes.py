@@ -93,7 +93,7 @@ def version(runtime: str) -> str:
 def _plain(words: tuple[str, ...], place: Place, program: str = IN_BOX,
            undo: tuple[str, ...] = ()) -> Command:
     """*words*, the program, its arguments."""
-    shown = shlex.join(words).replace(place.directory, "DIR")
+    shown = shlex.join(words).replace(place.directory, "DIR").replace(place.name, "NAME")
     return Command(argv=(*words, program, *place.arguments), undo=undo,
                    shown=f"{shown} {os.path.basename(IN_BOX)}".lstrip())
 
@@ -228,7 +228,9 @@ def _docker(place: Place) -> Command:
     except subprocess.TimeoutExpired as error:
         raise CannotRun("no daemon answers within 20 s") from error
     archive = f"tar -C {shlex.quote(small_root(place))} -c . | docker import - {place.name}"
-    subprocess.run(["sh", "-c", archive], capture_output=True, check=True)
+    done = subprocess.run(["sh", "-c", archive], capture_output=True, text=True)
+    if done.returncode:
+        raise CannotRun(complaint(done.stderr) or "the root cannot be imported")
     return _plain(("docker", "run", "--rm", "--name", place.name, place.name), place,
                   undo=("docker", "rmi", "--force", place.name))
 

@@ -170,8 +170,7 @@ def of_catalogue(probes: Sequence[Probe]) -> Iterator[RenderableType]:
 def of_ablation(ablations: Sequence[Ablation], uid: int) -> Iterator[RenderableType]:
     """The matrix of layers and groups, then what each layer alone holds."""
     yield header(uid) + "\n"
-    probes = [one for found in ablations for one in found.trial.findings]
-    names = groups(probes)
+    names = groups([one for found in ablations for one in found.trial.findings])
     table = _table("without", *names, "opens")
     for one in ablations:
         opened = [probe.id.partition(".")[0] for probe in one.opened]
@@ -190,6 +189,8 @@ def of_ablation(ablations: Sequence[Ablation], uid: int) -> Iterator[RenderableT
             yield from (f"  {probe.id}: {probe.question}" for probe in one.opened)
         else:
             yield f"{one.name} opens nothing when it is left out. Kept because {one.keep}"
+            for layer, probes in one.together:
+                yield f"  opens without {layer} too: {' '.join(probe.id for probe in probes)}"
 
 
 def _count(number: int) -> RenderableType:

@@ -12,6 +12,7 @@ import subprocess
 import termios
 import time
 
+from minibox.errors import EngineError
 from minibox.probe import catalogue
 from minibox.probe.record import Probe
 from minibox.probe.runtimes import CannotRun, Command, Place, command, complaint, printable, version
@@ -19,7 +20,7 @@ from minibox.record import Record, as_dict
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Mapping, Sequence
     from typing import Any
 
     from minibox.probe.canaries import Canaries
@@ -114,7 +115,7 @@ def judge(probes: Sequence[Probe], answers: Mapping[str, Answer],
 
 
 def attempt(runtime: str, probes: tuple[Probe, ...], canaries: Canaries, program: str,
-            options: tuple[str, ...], timeout: float) -> tuple[Command, dict[str, Answer]]:
+            options: Sequence[str], timeout: float) -> tuple[Command, dict[str, Answer]]:
     """Run the program in *runtime*: how it was called, and its answers.
 
     Errors: CannotRun, with the runtime's own words.
@@ -126,7 +127,7 @@ def attempt(runtime: str, probes: tuple[Probe, ...], canaries: Canaries, program
     copy = shutil.copy(program, f"{directory}/minibox-probe")
     only = () if probes == catalogue() else ("--only", ",".join(probe.id for probe in probes))
     how = command(runtime, Place(program=copy, arguments=(*only, *canaries.arguments),
-                                 directory=directory, name=name, options=options))
+                                 directory=directory, name=name, options=tuple(options)))
     try:
         status, out, err = run_at_terminal(how.argv, canaries, timeout)
     finally:
@@ -213,23 +214,26 @@ def _drain(process: subprocess.Popen[bytes], timeout: float) -> tuple[str, str, 
     return out, err, ended
 
 
-def trials(runtimes: Sequence[str], probes: tuple[Probe, ...], canaries: Canaries, program: str,
-           options: tuple[str, ...], asked: frozenset[str], control: bool, timeout: float
-           ) -> Iterator[Trial]:
-    """Each runtime's trial, with the bare host for control."""
-    bare: dict[str, Answer] | None = None
-    if control:
-        _, bare = attempt("none", probes, canaries, program, (), timeout)
-    for runtime in runtimes:
-        begin = time.monotonic()
-        own = runtime == "minibox"
-        try:
-            how, answers = attempt(runtime, probes, canaries, program, options if own else (),
-                                   timeout)
-            shown, reason = how.shown, ""
-            findings = judge(probes, answers, None if runtime == "none" else bare,
-                             asked if own else frozenset())
-        except CannotRun as error:
-            shown, reason, findings = "", str(error), ()
-        yield Trial(runtime=runtime, command=shown, version=version(runtime), reason=reason,
-                    seconds=time.monotonic() - begin, findings=findings)
+def bare(probes: tuple[Probe, ...], canaries: Canaries, program: str, timeout: float
+         ) -> dict[str, Answer]:
+    """What the program answers on the bare host. Errors: EngineError."""
+    try:
+        return attempt("none", probes, canaries, program, (), timeout)[1]
+    except CannotRun as error:
+        raise EngineError(f"the probes do not run on this host: {error}") from error
+
+
+def trial(runtime: str, probes: tuple[Probe, ...], canaries: Canaries, program: str,
+          options: Sequence[str], timeout: float, control: Mapping[str, Answer] | None = None,
+          asked: frozenset[str] = frozenset()) -> Trial:
+    """The probes in *runtime*. control: the answers of the bare host; asked: as for `verdict`."""
+    begin = time.monotonic()
+    shown, reason = "", ""
+    findings: tuple[Finding, ...] = ()
+    try:
+        how, answers = attempt(runtime, probes, canaries, program, options, timeout)
+        shown, findings = how.shown, judge(probes, answers, control, asked)
+    except CannotRun as error:
+        reason = str(error)
+    return Trial(runtime=runtime, command=shown, version=version(runtime), reason=reason,
+                 seconds=time.monotonic() - begin, findings=findings)

@@ -6,7 +6,10 @@ import contextlib
 import io
 import json
 import shlex
+import subprocess
+import sys
 from html.parser import HTMLParser
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -120,6 +123,12 @@ def test_a_misspelt_probe_gets_a_suggestion():
 def test_every_layer_has_a_reason_to_be_kept_though_it_be_redundant():
     assert list(KEEP) == list(LAYERS)
     assert all(text and not text.endswith(".") for text in KEEP.values())
+
+
+def test_the_page_of_the_probes_is_as_they_are():
+    script = Path(__file__).parents[2] / "docs/make_probes.py"
+    done = subprocess.run([sys.executable, script, "--check"], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr or f"run: python {script.name}"
 
 
 # ---- the command ---------------------------------------------------------------------------------
