@@ -131,15 +131,22 @@ def decode(block: bytes) -> Plan:
 
 def _decode(block: bytes) -> Plan:
     magic, form, size, *rest = HEADER.unpack_from(block)
-    if magic != MAGIC or form != FORMAT or size != len(block):
+    if magic != MAGIC or form != FORMAT or size != len(block) or size > MAX_SIZE:
         raise ValueError(f"magic {magic!r}, format {form:#x}, size {size} of {len(block)}")
     counts, (at, _steps_size, _data, _data_size, notes_at, notes_size) = rest[:4], rest[4:]
 
+    if sum(counts) > MAX_STEPS:
+        raise ValueError(f"{sum(counts)} steps")
+    left = 4 * MAX_SIZE             # lists may share what they name: so much is looked at, as in C
+
     def value(kind: str, raw: int) -> object:
+        nonlocal left
         where, length = raw & 0xFFFF_FFFF, raw >> 32
+        if kind == "str" or kind.startswith("tuple"):
+            left -= length + 1 if kind == "str" else 8 * length
+            if left < 0 or where + length > size:
+                raise ValueError(f"a {kind} at {where} of length {length}")
         if kind == "str":
-            if where + length > size:
-                raise ValueError(f"a string at {where} of length {length}")
             return block[where:where + length].decode("utf-8", "surrogateescape")
         if kind.startswith("tuple"):
             item = kind[len("tuple["):].split(",")[0]
@@ -155,6 +162,8 @@ def _decode(block: bytes) -> Plan:
             if not 0 < number <= len(KINDS):
                 raise ValueError(f"a step of kind {number}")
             kind = KINDS[number - 1]
+            if record_size != RECORD.size + 8 * len(kind.__fields__):
+                raise ValueError(f"a step of kind {number} and size {record_size}")
             raw = struct.unpack_from(f"<{len(kind.__fields__)}Q", block, at + RECORD.size)
             found.append(kind(**{field: value(of, each) for (field, of), each
                                  in zip(kind.__fields__.items(), raw, strict=True)}))

@@ -1,7 +1,10 @@
 #!/usr/bin/env python3
-"""Fuzz what the engine reads, under libFuzzer and AFL++, with sanitizers.
+"""Fuzz what the engine reads, under libFuzzer and AFL++, with sanitizers, and what Python reads.
 
-    fuzz.py [--seconds N] [--target plan|readers] [--engine libfuzzer|afl] [--keep]
+    fuzz.py [--seconds N] [--target plan|readers|text] [--engine libfuzzer|afl|atheris] [--keep]
+
+plan: the checker of plans; readers: what else in C reads bytes of the box or the caller; text:
+what Python reads, where atheris is installed (pip install minibox[fuzz]).
 
 All of them run at once, nicely, for N seconds; then it says how many inputs each tried, what they
 reached, and what they found, which is saved in build/fuzz/findings.  --keep adds to
@@ -20,7 +23,9 @@ import subprocess
 import sys
 from collections.abc import Iterable, Iterator
 from contextlib import suppress
+from importlib.util import find_spec
 from pathlib import Path
+from types import FrameType
 
 HERE = Path(__file__).resolve().parent
 ROOT = HERE.parents[1]
@@ -31,11 +36,11 @@ CORPUS = HERE / "corpus"
 KINDS_OF_CORPUS = CORPUS / "plan.kinds"
 """Names of the kinds of step, one a line, as they were numbered when the corpus was kept."""
 
-sys.path[:0] = map(str, (ROOT, CSRC, ROOT / "tests", ROOT / "tests" / "unit"))
+sys.path[:0] = map(str, (HERE, ROOT, CSRC, ROOT / "tests", ROOT / "tests" / "unit"))
 
 import generate  # noqa: E402
 
-from minibox import plan, steps  # noqa: E402
+from minibox import plan, report, steps  # noqa: E402
 
 INCLUDED = ("engine", "diagnose", "init")
 """Files of csrc that fuzz_readers.c includes for their static functions."""
@@ -61,6 +66,12 @@ COMPILERS = {
     "coverage": ("cc", "-O0", "-g", "--coverage"),
 }
 ENGINES = ("libfuzzer", "afl")
+TARGETS = {
+    **{target: ENGINES for target in SOURCES},
+    "text": ("atheris",) if find_spec("atheris") else (),
+}
+"""What is fuzzed, and by what."""
+
 BY_HAND = ("replay", "coverage")
 """Those that have replay.c in the place of an engine."""
 
@@ -101,27 +112,37 @@ def expectations() -> Iterator[str]:
     yield ""
 
 
-def dictionary() -> Iterator[str]:
-    """Heads of steps, and the numbers at the bounds of what a field may be."""
+def dictionary(target: str) -> Iterator[str]:
+    """Words that the readers look for, in the form that all engines take."""
     def entry(name: str, block: bytes) -> str:
         return f'{name}="{"".join(f"{chr(92)}x{byte:02x}" for byte in block)}"'
 
+    if target == "readers":
+        yield (HERE / "readers.dict").read_text()
+    if target in ("plan", "text"):
+        yield from (entry(name, block) for name, block in plan_words())
+    if target == "text":
+        from texts import NUMBERS, READERS
+
+        tokens = {token for _, tokens in READERS.values() for token in (*tokens, *NUMBERS)}
+        yield from (entry(f"word_{n}", token.encode()) for n, token in enumerate(sorted(tokens)))
+
+
+def plan_words() -> Iterator[tuple[str, bytes]]:
+    """Heads of steps, and the numbers at the bounds of what a field may be."""
     numbers = {edge for low, high in steps.RANGES.values()
                for edge in (low - 1, low, int(high), int(high) + 1) if -2**63 <= edge < 2**63}
     for index, (name, _, kind) in enumerate(generate.words(), 1):
-        yield entry(name, struct.pack("<HHI", index, 8 + 8 * len(kind.__fields__), 0))
+        yield name, struct.pack("<HHI", index, 8 + 8 * len(kind.__fields__), 0)
     for number in sorted(numbers):
-        yield entry(f"number_{number}".replace("-", "minus_"), struct.pack("<q", number))
+        yield f"number_{number}".replace("-", "minus_"), struct.pack("<q", number)
 
 
 # ---- inputs ----
 
 def seeds(target: str) -> Iterator[bytes]:
     """Inputs that are made: true ones of every sort, and those that the unit tests refuse."""
-    if target == "plan":
-        yield from plan_seeds()
-    else:
-        yield from reader_seeds()
+    yield from {"plan": plan_seeds, "readers": reader_seeds, "text": text_seeds}[target]()
 
 
 def plan_seeds() -> Iterator[bytes]:
@@ -166,6 +187,18 @@ def reader_seeds() -> Iterator[bytes]:
                       "--plan 2", "--plan x", "--plan", "--tell", "a b", "-x",
                       "--report 9999999 plan", "p --tell-always t"):
         yield b"\3" + b"".join(word.encode() + b"\0" for word in arguments.split())
+
+
+def text_seeds() -> Iterator[bytes]:
+    from texts import READERS
+
+    for number, (_, tokens) in enumerate(READERS.values()):
+        yield from (bytes([number]) + token.encode() for token in tokens)
+    yield from (bytes([len(READERS)]) + block for block in plan_seeds())
+    fields: list[object] = [*report.LAYOUT.unpack(bytes(report.LAYOUT.size))]
+    fields[:3], fields[-2:] = (report.MAGIC, report.VERSION, report.LAYOUT.size), (b"name", b"said")
+    block = report.LAYOUT.pack(*fields)
+    yield bytes([len(READERS) + 1]) + block
 
 
 def large() -> Iterator[bytes]:
@@ -270,13 +303,18 @@ def build(target: str, way: str, checker: Path | None = None) -> Path:
     return program
 
 
-def inputs(target: str, *, with_kept: bool = True) -> Path:
+def command(target: str, engine: str) -> list[str]:
+    """What *engine* runs."""
+    if engine == "atheris":
+        return [sys.executable, str(HERE / "fuzz_text.py")]
+    return [str(build(target, engine))]
+
+
+def inputs(target: str) -> Path:
     """A fresh directory with the seeds and what was kept."""
     directory = BUILD / f"{target}-inputs"
     shutil.rmtree(directory, ignore_errors=True)
-    write_inputs(directory, seeds(target))
-    if with_kept:
-        write_inputs(directory, kept(target))
+    write_inputs(directory, (*seeds(target), *kept(target)))
     return directory
 
 
@@ -287,22 +325,23 @@ class Run:
 
     def __init__(self, target: str, engine: str, seconds: int) -> None:
         self.target, self.engine = target, engine
-        self.program = build(target, engine)
-        self.found = self.program.parent / "found"
+        self.command = command(target, engine)
+        self.directory = BUILD / f"{target}-{engine}"
+        self.directory.mkdir(parents=True, exist_ok=True)
+        self.found = self.directory / "found"
         shutil.rmtree(self.found, ignore_errors=True)
-        self.log = self.program.parent / "log"
-        words = self.program.parent / "dictionary"
-        words.write_text("\n".join(dictionary()) + "\n" if target == "plan" else
-                         (HERE / f"{target}.dict").read_text())
-        start = getattr(self, f"_{engine}")
+        self.log = self.directory / "log"
+        words = self.directory / "dictionary"
+        words.write_text("\n".join(dictionary(target)) + "\n")
+        start = self._afl if engine == "afl" else self._libfuzzer
         with open(self.log, "wb") as log:
             self.process = subprocess.Popen(
                 ["nice", "-n", "10", *start(str(seconds), str(words))], stdin=subprocess.DEVNULL,
-                stdout=log, stderr=log, env=os.environ | QUIET, cwd=self.program.parent)
+                stdout=log, stderr=log, env=os.environ | QUIET, cwd=self.directory)
 
     def _libfuzzer(self, seconds: str, words: str) -> list[str]:
         self.found.mkdir()
-        return [str(self.program), f"-max_total_time={seconds}", f"-dict={words}",
+        return [*self.command, f"-max_total_time={seconds}", f"-dict={words}",
                 f"-artifact_prefix={FINDINGS}/{self.target}-", "-print_final_stats=1",
                 f"-max_len={MAX_LEN}", "-timeout=10", "-report_slow_units=10", "-rss_limit_mb=1024",
                 "-use_value_profile=1", "-verbosity=0", str(self.found),
@@ -311,7 +350,7 @@ class Run:
     def _afl(self, seconds: str, words: str) -> list[str]:
         return ["afl-fuzz", "-V", seconds, "-i", str(BUILD / f"{self.target}-inputs"),
                 "-o", str(self.found), "-x", words, "-m", "none", "-t", "5000",
-                "-G", str(MAX_LEN), "--", str(self.program)]
+                "-G", str(MAX_LEN), "--", *self.command]
 
     def end(self) -> tuple[int, int, int]:
         """How many inputs it tried, in all and in a second, and how many findings it made."""
@@ -323,13 +362,13 @@ class Run:
         crashes = [*self.found.glob("default/crashes/id*"), *self.found.glob("default/hangs/id*")]
         for crash in crashes:
             shutil.copy(crash, FINDINGS / f"{self.target}-afl-{name_of(crash.read_bytes())}")
-        failed = int(self.engine == "libfuzzer" and status != 0)
+        failed = int(self.engine != "afl" and status != 0)
         return int(stats["execs"]), int(float(stats["speed"])), len(crashes) + failed
 
     def _stats(self) -> Iterator[tuple[str, str]]:
         names = {"stat::number_of_executed_units": "execs", "stat::average_exec_per_sec": "speed",
                  "execs_done": "execs", "execs_per_sec": "speed"}
-        said = self.log if self.engine == "libfuzzer" else self.found / "default" / "fuzzer_stats"
+        said = self.log if self.engine != "afl" else self.found / "default" / "fuzzer_stats"
         if said.exists():
             for line in said.read_text(errors="replace").splitlines():
                 name, _, value = line.partition(":" if self.engine == "afl" else ": ")
@@ -367,6 +406,32 @@ def coverage(target: str, files: Iterable[Path]) -> dict[str, tuple[set[int], se
     return found
 
 
+def text_coverage(files: Iterable[Path]) -> dict[str, tuple[set[int], set[int]]]:
+    """Lines that were run, and those that were not, of the Python functions that were called."""
+    import texts
+
+    names = {module.__file__: Path(module.__file__).name for module in texts.COVERED}
+    found: dict[str, tuple[set[int], set[int]]] = {name: (set(), set()) for name in names.values()}
+
+    def line(frame: FrameType, _event: str, _argument: object) -> object:
+        found[names[frame.f_code.co_filename]][0].add(frame.f_lineno)
+        return line
+
+    def call(frame: FrameType, _event: str, _argument: object) -> object:
+        code = frame.f_code
+        if code.co_filename not in names:
+            return None
+        found[names[code.co_filename]][1].update(
+            number for *_, number in code.co_lines() if number and number != code.co_firstlineno)
+        return line
+
+    sys.settrace(call)
+    for path in files:
+        texts.one_input(path.read_bytes())
+    sys.settrace(None)
+    return {name: (run & every, every - run) for name, (run, every) in found.items()}
+
+
 def keep(target: str, runs: Iterable[Run]) -> int:
     """Make the corpus of the repository anew: what adds to the seeds, and no more. How many."""
     merged = BUILD / f"{target}-merged"
@@ -377,8 +442,10 @@ def keep(target: str, runs: Iterable[Run]) -> int:
     shutil.rmtree(found, ignore_errors=True)
     write_inputs(found, kept(target))
     write_inputs(found, (path.read_bytes() for run in runs for path in run.corpus))
-    subprocess.run([build(target, "libfuzzer"), "-merge=1", "-verbosity=0", f"-max_len={MAX_LEN}",
-                    merged, found], check=True, stderr=subprocess.DEVNULL)
+    engine = "atheris" if target == "text" else "libfuzzer"
+    subprocess.run([*command(target, engine), "-merge=1", "-verbosity=0", f"-max_len={MAX_LEN}",
+                    merged, found], check=True, stderr=subprocess.DEVNULL,
+                   env=os.environ | {"PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}"})
     shutil.rmtree(CORPUS / target, ignore_errors=True)
     new = [path.read_bytes() for path in merged.iterdir() if path.name not in known]
     write_inputs(CORPUS / target, new)
@@ -389,32 +456,43 @@ def keep(target: str, runs: Iterable[Run]) -> int:
 
 def tell_coverage(target: str, runs: Iterable[Run]) -> None:
     files = [*inputs(target).iterdir(), *(path for run in runs for path in run.corpus)]
+    if target == "text":
+        for name, (run, missed) in text_coverage(files).items():
+            print(f"text: minibox/{name}: {100 * len(run) / len(run | missed):.0f} % of "
+                  f"{len(run | missed)} lines{not_run(missed)}")
+        return
     for name, (run, missed, taken, branches) in coverage(target, files).items():
         lines = len(run | missed)
         print(f"{target}: csrc/{name}: {100 * len(run) / lines:.0f} % of {lines} lines, "
               f"{100 * taken / branches:.0f} % of {branches} branches"
-              f"{'; not run: ' + ', '.join(map(str, sorted(missed))) if missed else ''}")
+              f"{not_run(missed)}")
+
+
+def not_run(lines: set[int]) -> str:
+    return f"; not run: {', '.join(map(str, sorted(lines)))}" if lines else ""
 
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.split("\n", 1)[0])
     parser.add_argument("--seconds", type=int, default=600, help="how long [600]")
-    parser.add_argument("--target", choices=SOURCES, action="append", help="one of these only")
-    parser.add_argument("--engine", choices=ENGINES, action="append", help="one of these only")
+    parser.add_argument("--target", choices=TARGETS, action="append", help="one of these only")
+    parser.add_argument("--engine", choices=(*ENGINES, "atheris"), action="append", help="likewise")
     parser.add_argument("--keep", action="store_true", help="add to tests/fuzz/corpus")
     asked = parser.parse_args()
     FINDINGS.mkdir(parents=True, exist_ok=True)
     runs = []
-    for target in asked.target or SOURCES:
+    targets = asked.target or [target for target in TARGETS if TARGETS[target]]
+    for target in targets:
         inputs(target)
-        runs += [Run(target, engine, asked.seconds) for engine in asked.engine or ENGINES]
+        runs += [Run(target, engine, asked.seconds) for engine in TARGETS[target]
+                 if engine in (asked.engine or TARGETS[target])]
     findings = 0
     for run in runs:
         tried, speed, found = run.end()
         findings += found
         print(f"{run.target} by {run.engine}: {tried:,} inputs, {speed:,}/s, {found} findings",
               flush=True)
-    for target in asked.target or SOURCES:
+    for target in targets:
         own = [run for run in runs if run.target == target]
         if asked.keep:
             print(f"{target}: {keep(target, own)} inputs kept beside the seeds")

@@ -17,6 +17,8 @@ sys.path.insert(0, str(Path(__file__).parent))
 import fuzz  # noqa: E402
 
 SECONDS = 3
+fuzz.BUILD = fuzz.ROOT / "build" / "fuzz-tests"     # `make fuzz` may be at work in its own
+fuzz.FINDINGS = fuzz.BUILD / "findings"
 
 BROKEN_CHECKERS = {
     "a string may end one byte beyond the data": (

@@ -5,9 +5,11 @@ from __future__ import annotations
 import io
 import os
 import subprocess
+import sys
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import redirect_stderr, redirect_stdout, suppress
+from pathlib import Path
 from typing import Any
 
 import hosts
@@ -27,47 +29,18 @@ from minibox.result import Result
 from minibox.spec import BoxSpec, Limits, Mount, Ulimit, User
 from minibox.steps import Exec
 
+sys.path.insert(0, str(Path(__file__).parent))
+
+import fuzz  # noqa: E402
+from texts import NUMBERS, READERS, one_input, value_of  # noqa: E402
+
 ANY = st.text(st.characters(), max_size=12)
 """Surrogates and NUL as well."""
-
-NUMBERS = ("0", "1", "9", "00", "65536", "4294967295", "18446744073709551616", "1e9", "0x1f", "-1",
-           "-", "+", ".", "0.5", "nan", "inf", "٣", "½", "１", "_", " ", "\t")
-
-READERS: dict[str, tuple[Callable[..., object], tuple[str, ...]]] = {
-    "size": (parse.size, ("k", "MiB", "g", "tb", "b", "K")),
-    "swap": (parse.swap, ("-1", "m")),
-    "duration": (parse.duration, ("ns", "us", "ms", "s", "m", "h", "d")),
-    "offset": (parse.offset, ("ns", "s", "d")),
-    "decimal": (parse.decimal, ()),
-    "integer": (parse.integer, ()),
-    "cpus": (parse.cpus, (",", "0-3", "9999-0", "0-99999,", "99999")),
-    "user": (parse.user, (":",)),
-    "volume": (parse.volume, (":", "/a", "/proc", "ro", "rw", "..", "/")),
-    "mount": (parse.mount, (",", "=", "type=bind", "type=tmpfs", "source=", "target=/a", "ro",
-                            "readonly=", "tmpfs-size=", "tmpfs-mode=", "tmpfs-inodes=", "true")),
-    "tmpfs": (parse.tmpfs, (":", "/a", ",", "size=", "mode=", "nr_inodes=", "ro", "rw", "noexec")),
-    "ulimit": (parse.ulimit, ("nofile", "cpu", "=", ":", "unlimited")),
-    "device": (parse.device, ("/dev/", "null", ":", "/..", "/")),
-    "device_rate": (parse.device_rate, ("/dev/sda", ":", "m")),
-    "signal": (parse.signal, ("SIG", "TERM", "rtmin", "sıg")),
-    "env": (parse.env, ("A", "=", "#", "\n")),
-    "env_file": (parse.env_file, ("A", "=", "#", "\n", "\r\n", "\x0b", "\x85", "\u2028")),
-}
 
 
 def words(tokens: tuple[str, ...]) -> st.SearchStrategy[str]:
     """Texts that are nearly right."""
     return st.lists(st.sampled_from((*tokens, *NUMBERS)) | ANY, max_size=8).map("".join)
-
-
-def value_of(read: Callable[..., object], *arguments: object) -> object:
-    """What it reads, or None where it refuses, which it must do shortly."""
-    try:
-        return read(*arguments)
-    except SpecError as error:
-        assert error.field and error.hint
-        assert len(str(error)) < 500
-        return None
 
 
 @pytest.mark.parametrize("name", READERS)
@@ -93,6 +66,13 @@ def test_a_text_as_long_as_the_kernel_lets_anybody_pass_is_read_in_a_second(name
             before = time.process_time()
             value_of(read, "field", text)
             assert time.process_time() - before < 1, text[:20]
+
+
+def test_no_kept_input_is_a_finding() -> None:
+    tried = [*fuzz.seeds("text"), *fuzz.kept("text")]
+    for data in tried:
+        one_input(data)
+    assert len(tried) > 200
 
 
 PATHS = st.text(st.characters(exclude_characters="\0:,\n", exclude_categories=("Cs",)), min_size=1,

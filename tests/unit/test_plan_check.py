@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from minibox import steps
 from minibox.core import plan_error
+from minibox.errors import EngineError
 from minibox.plan import HEADER, RECORD, Plan, decode, encode
 from minibox.record import replace
 from minibox.steps import (
@@ -195,6 +196,16 @@ BROKEN = [
 @pytest.mark.parametrize(("block", "words"), BROKEN)
 def test_a_broken_plan_is_refused_in_words(block: bytes, words: str) -> None:
     assert words in (plan_error(block) or "taken")
+
+
+def test_a_plan_that_cannot_be_read_is_refused_at_once() -> None:
+    """Two to the 31 steps of size 0, all the same; strings of 10 GB in all."""
+    endless = bytearray(patched(PLAIN, 16, "<I", 2**31))
+    struct.pack_into("<H", endless, FIRST_STEP + 2, 0)
+    shared = encode(replace(PLAIN, app=(replace(EXEC, argv=("a" * 100_000,) * 100_000),)))
+    for block in (bytes(endless), shared, patched(PLAIN, FIRST_STEP + 2, "<H", 0)):
+        with pytest.raises(EngineError, match="this is not a plan"):
+            decode(block)
 
 
 def test_fail_may_stand_in_the_place_of_any_step() -> None:
