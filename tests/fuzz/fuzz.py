@@ -156,6 +156,9 @@ def plan_seeds() -> Iterator[bytes]:
 
     yield plan.encode(test_plan_check.EVERY_KIND)
     yield plan.encode(replace(test_plan_check.PLAIN, notes='{"receipts": []}'))
+    failing = {"prepare": steps.Fail(errno=5), "app": steps.Fail(errno=5)}
+    for part, one in failing.items():
+        yield plan.encode(replace(test_plan_check.PLAIN, **{part: (one,)}))
     for kind in steps.KINDS:
         if kind in (steps.Exec, steps.CloneInit):
             continue

@@ -80,7 +80,7 @@ def test_the_inputs_reach_every_line_of_the_plan_checker(tmp_path: Path) -> None
     found = fuzz.coverage("plan", [*files("plan"), *tmp_path.iterdir()])
     run, missed, taken, branches = found["plan.c"]
     assert not missed and len(run) > 100
-    assert taken >= 0.95 * branches
+    assert taken >= 0.98 * branches
 
 
 @pytest.mark.needs("gcov")
