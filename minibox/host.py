@@ -185,10 +185,11 @@ def _remembered(key: str) -> Probed | None:
         fd = os.open(_path(), os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK)
     except OSError:
         return None
+    status = os.fstat(fd)
+    if status.st_uid != os.getuid() or status.st_mode & 0o170077 != 0o100000:
+        os.close(fd)
+        return None
     with open(fd, "rb", buffering=0) as file:
-        status = os.fstat(fd)
-        if status.st_uid != os.getuid() or status.st_mode & 0o170077 != 0o100000:
-            return None
         return load(os.fsdecode(file.readall()), key)
 
 
