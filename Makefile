@@ -81,7 +81,8 @@ venv: .venv/built .venv/test-requirements
 	@touch $@
 
 .venv/built: .venv/requirements setup.py $(wildcard csrc/*.[ch] csrc/probes/*.[ch] csrc/*.py) \
-    minibox/steps.py minibox/plan.py minibox/record.py minibox/report.py
+    minibox/steps.py minibox/plan.py minibox/record.py minibox/report.py \
+    $(filter-out %/prepared.py, $(wildcard minibox/seccomp/*.py))
 	@echo "building the engine, the probes and the extension"
 	@$(RUN) setup.py --quiet build_ext --inplace
 	@touch $@

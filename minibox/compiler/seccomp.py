@@ -5,6 +5,7 @@ from __future__ import annotations
 from minibox.compiler.draft import Draft
 from minibox.compiler.network import has_network
 from minibox.errors import HostError
+from minibox.spec import BoxSpec
 from minibox.steps import FilterCalls
 
 
@@ -23,7 +24,7 @@ def filter_calls(draft: Draft) -> None:
         from minibox.seccomp import filter_for
 
         program = filter_for(host.machine, network=has_network(spec),
-                             capabilities=spec.capabilities, set_id=not _writes_as_root(draft))
+                             capabilities=spec.capabilities, set_id=not _writes_to_host(spec))
     else:
         from minibox.seccomp.profile import from_profile
 
@@ -35,8 +36,8 @@ def filter_calls(draft: Draft) -> None:
                                                     else ""))
 
 
-def _writes_as_root(draft: Draft) -> bool:
-    """Does the box write to files of the host, as their owner sees them, where uid 0 is root?"""
-    spec = draft.spec
-    return draft.ids.leased and (spec.writable or spec.keep is not None or any(
-        mount.type == "bind" and not mount.read_only for mount in spec.mounts))
+def _writes_to_host(spec: BoxSpec) -> bool:
+    """May the box leave files on the host? They are the caller's own there; uid 0 of a box of
+    root's leaves files of root's, because ID-mapped mounts show them so."""
+    return spec.writable or spec.keep is not None or any(
+        mount.type == "bind" and not mount.read_only for mount in spec.mounts)

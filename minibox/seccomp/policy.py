@@ -175,6 +175,12 @@ GROUPS: tuple[Group, ...] = (
           calls="lookup_dcookie nfsservctl _sysctl sysfs uselib ustat", allowed=False),
 )
 
+DEVICES = (0o020000, 0o060000)
+NO_DEVICES = (
+    Rule(call="mknod", why="no device", needs=("MKNOD",),
+         deny=(Masked(argument=1, mask=0o170000, values=DEVICES),)),
+    Rule(call="mknodat", why="no device", needs=("MKNOD",),
+         deny=(Masked(argument=2, mask=0o170000, values=DEVICES),)))
 RULES: tuple[Rule, ...] = (
     Rule(call="clone", why="a new process or thread, but no new namespace",
          deny=(Bits(argument=0, mask=NEW_NAMESPACES),), needs=("SYS_ADMIN",)),
@@ -189,10 +195,7 @@ RULES: tuple[Rule, ...] = (
          "needs what it has", deny=(Masked(argument=0, mask=0xFFFFFFFF, values=(1,)),)),
     Rule(call="socketpair", why="local ones only",
          allow=((Equal(argument=0, values=(UNIX,)),),)),
-    Rule(call="mknod", why="no device",
-         deny=(Masked(argument=1, mask=0o170000, values=(0o020000, 0o060000)),), needs=("MKNOD",)),
-    Rule(call="mknodat", why="no device",
-         deny=(Masked(argument=2, mask=0o170000, values=(0o020000, 0o060000)),), needs=("MKNOD",)),
+    *NO_DEVICES,
 )
 
 NO_NETWORK = Rule(
@@ -208,14 +211,16 @@ NETWORK = Rule(
 RAW = (Equal(argument=0, values=(INET, INET6, PACKET)),)
 """What --cap-add NET_RAW is for."""
 
-WHY_SET_ID = ("a volume of root's shows files as root's, so a set-user-ID file made there would be "
-              "root's on the host")
+WHY_SET_ID = ("no set-user-ID file: on the host it would be the caller's own, and so root's where "
+              "root is that")
 SET_IDS = tuple(
-    Rule(call=call, why=WHY_SET_ID, deny=(Bits(argument=argument, mask=SET_ID),))
-    for call, argument in (("chmod", 1), ("fchmod", 1), ("fchmodat", 2), ("fchmodat2", 2),
-                           ("creat", 1), ("open", 2), ("openat", 3)))
-"""Where the box may write to the host's files as root: no bit that would give an id away. (openat2
-passes its mode in memory, and is unknown.)"""
+    Rule(call=call, why=WHY_SET_ID, deny=(*also, Bits(argument=argument, mask=SET_ID)))
+    for call, argument, also in (
+        ("chmod", 1, ()), ("fchmod", 1, ()), ("fchmodat", 2, ()), ("fchmodat2", 2, ()),
+        ("creat", 1, ()), ("open", 2, ()), ("openat", 3, ()),
+        ("mknod", 1, NO_DEVICES[0].deny), ("mknodat", 2, NO_DEVICES[1].deny)))
+"""Where the box may write to files of the host, in place of other rules on these calls. (openat2
+passes its mode in memory, and is unknown; mkdir makes no use of these bits.)"""
 
 
 def groups(capabilities: tuple[str, ...]) -> tuple[Group, ...]:
@@ -235,4 +240,5 @@ def rules(network: bool, capabilities: tuple[str, ...], set_id: bool) -> tuple[R
         socket = replace(socket, allow=(*socket.allow, RAW))
     kept = [rule for rule in RULES if not set(rule.needs) & set(capabilities)]
     lifted = [replace(rule, deny=()) for rule in RULES if rule not in kept]
-    return (*kept, *lifted, socket, *(() if set_id else SET_IDS))
+    found = {rule.call: rule for rule in (*kept, *lifted, socket, *(() if set_id else SET_IDS))}
+    return tuple(found.values())
