@@ -127,7 +127,9 @@ def keep() -> None:
         for make in (_sockets, _shared_file, _shared_segment):
             with contextlib.suppress(OSError):              # this host has none
                 values |= make(stack, nonce, directory)
-        values["pid"] = str(_process())
+        process = _process()
+        stack.callback(os.waitpid, process, 0)
+        values["pid"] = str(process)
         print(json.dumps({"directory": directory, "values": values}), flush=True)
         while os.read(0, 1):
             pass

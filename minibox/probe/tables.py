@@ -36,8 +36,10 @@ def show(parts: Iterator[RenderableType]) -> None:
     terminal = sys.stdout.isatty()
     console: Console = Console(width=None if terminal else WIDTH, highlight=False, markup=False,
                                emoji=False, no_color=not terminal or "NO_COLOR" in os.environ)
-    for part in parts:
-        console.print(part, soft_wrap=isinstance(part, str))
+    with console.capture() as text:             # else rich ends the process with 1 if nobody reads
+        for part in parts:
+            console.print(part, soft_wrap=isinstance(part, str))
+    sys.stdout.write(text.get())
 
 
 def _table(*headings: str) -> Table:

@@ -5,13 +5,18 @@ from __future__ import annotations
 import json
 import os
 import signal
+import socket
 import subprocess
+import sys
 import time
 from pathlib import Path
 from typing import Any
 
 import needs
 import pytest
+
+from minibox import probe
+from minibox.probe.canaries import canaries
 
 NAP = f"sleep 1000.{os.getpid()}"
 SLEEPER = f"sh -c '{NAP} # {{}}'"
@@ -84,6 +89,51 @@ def test_another_runtime_runs_the_probes_as_root(root_boxed, runtime):
     _, found = probed(root_boxed, "--runtime", runtime, "--only", "leaks,processes")
     (trial,) = found["runtimes"]
     assert trial["reason"] == "" and trial["counts"]["open"] > 0, trial
+
+
+FIND_KEY = """
+import ctypes, os, sys
+libc = ctypes.CDLL(None)
+call = {"x86_64": 250, "aarch64": 219}[os.uname().machine]
+print(libc.syscall(call, 10, -3, b"user", sys.argv[1].encode(), 0) > 0)
+"""
+"""KEYCTL_SEARCH, in the session's keyring."""
+
+
+def reached(values: dict[str, str]) -> dict[str, bool]:
+    """Each canary, and whether a process beside us reaches it."""
+    found = {name: os.path.exists(values[name]) for name in ("file", "mount")}
+    found["shm"] = os.path.exists(f"/dev/shm/{values['shm']}")
+    found["pid"] = os.path.exists(f"/proc/{values['pid']}")
+    found["shmkey"] = values["shmkey"] in segments()
+    for name, family, address in (
+            ("unix", socket.AF_UNIX, values["unix"]),
+            ("abstract", socket.AF_UNIX, f"\0{values['abstract']}"),
+            ("tcp", socket.AF_INET, ("127.0.0.1", int(values["tcp"]))),
+            ("tcp6", socket.AF_INET6, ("::1", int(values["tcp6"])))):
+        with socket.socket(family) as one:
+            found[name] = one.connect_ex(address) == 0
+    done = subprocess.run([sys.executable, "-c", FIND_KEY, values["key"]], capture_output=True,
+                          text=True, check=True)
+    return found | {"key": done.stdout == "True\n"}
+
+
+def test_each_canary_can_be_reached_while_it_lasts_and_is_gone_after():
+    with canaries() as made:
+        there = reached(made.values)
+        assert Path(made.values["file"]).read_text() == made.values["nonce"]
+        assert os.readlink(f"/proc/self/fd/{made.values['dirfd']}") == made.directory
+    assert there == dict.fromkeys(there, True)
+    until(lambda: not any(reached(made.values).values()))
+
+
+@pytest.mark.needs("userns")
+def test_from_python_a_trial_is_a_record():
+    trial = probe.run("unshare", only=["files", "processes.host-namespace"])
+    assert trial.runtime == "unshare" and trial.reason == ""
+    assert trial.findings[0].probe == probe.catalogue(["files"])[0]
+    assert "processes.host-namespace" not in [one.probe.id for one in trial.open]
+    assert probe.run("none", only=["processes.host-namespace"]).open
 
 
 def test_a_runtime_that_does_not_end_is_ended(boxed):
