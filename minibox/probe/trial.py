@@ -122,8 +122,9 @@ def attempt(runtime: str, probes: tuple[Probe, ...], canaries: Canaries, program
     """
     name = f"minibox-probe-{os.urandom(4).hex()}"
     directory = f"{canaries.directory}/{name[-8:]}"         # podman takes no long ones
-    os.mkdir(directory)
-    os.chmod(directory, 0o711)
+    os.mkdir(directory, 0o700)
+    if runtime == "minibox":                    # where root of the box is another user, of the host
+        os.chmod(directory, 0o711)
     copy = shutil.copy(program, f"{directory}/minibox-probe")
     only = () if probes == catalogue() else ("--only", ",".join(probe.id for probe in probes))
     how = command(runtime, Place(program=copy, arguments=(*only, *canaries.arguments),
@@ -135,9 +136,11 @@ def attempt(runtime: str, probes: tuple[Probe, ...], canaries: Canaries, program
             subprocess.run(how.undo, capture_output=True, stdin=subprocess.DEVNULL)
         shutil.rmtree(directory, ignore_errors=True)
     answers = read(out)
-    if not answers:
-        late = f"it did not end within {timeout:g} s" if status is None else f"status {status}"
-        raise CannotRun(complaint(err) or complaint(out) or late)
+    missing = len([probe for probe in probes if probe.id not in answers])
+    if missing:
+        ended = f"it did not end within {timeout:g} s" if status is None else f"status {status}"
+        why = complaint(err) or ended if answers else complaint(err) or complaint(out) or ended
+        raise CannotRun(f"{missing} probes gave no answer: {why}" if answers else why)
     return how, answers
 
 

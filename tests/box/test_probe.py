@@ -143,6 +143,13 @@ def test_a_runtime_that_does_not_end_is_ended(boxed):
     assert time.monotonic() - begin < 20
 
 
+def test_a_runtime_that_ends_half_way_has_not_held(boxed):
+    status, found = probed(boxed, "--runtime", "sh -c '{} | head -5; exit 3'")
+    (trial,) = found["runtimes"]
+    assert status == 125 and trial["findings"] == []
+    assert trial["reason"].endswith("probes gave no answer: status 3"), trial["reason"]
+
+
 def test_a_runtime_that_writes_without_end_is_ended(boxed):
     done = boxed.minibox("probe", "--no-control", "--runtime", "sh -c 'yes # {}'")
     assert done.returncode == 125 and "cannot run here" in done.stdout, done
