@@ -31,17 +31,31 @@ PODMAN_LIMIT = 1 << 20
 IN_BOX = "/minibox-probe"
 """Where the program is in a root file system that is not the host's."""
 
+SET_USER_ID = "-setuid"
+"""What the name of the copy with a set-user-ID bit ends with."""
+
 
 class Place(Record):
-    """What a runtime has to work with. program: a copy on the host; arguments: for it; directory:
-    for all that the runtime needs; name: of this box, for runtimes that must have one; options:
-    more options of `minibox run`."""
+    """What a runtime has to work with. program: a copy on the host; set_user_id: there is another
+    beside it, that wants another user; arguments: for it; directory: for all that the runtime
+    needs; name: of this box, for runtimes that must have one; options: more of `minibox run`."""
 
     program: str
     arguments: tuple[str, ...]
     directory: str
     name: str
+    set_user_id: bool = False
     options: tuple[str, ...] = ()
+
+    def words(self, program: str) -> tuple[str, ...]:
+        """The program's command line, where it is called *program*."""
+        more = (f"setuid={program}{SET_USER_ID}",) if self.set_user_id else ()
+        return (program, *self.arguments, *more)
+
+    def copies(self, target: str) -> dict[str, str]:
+        """What is to be where, for the program to be called *target*: target to source."""
+        endings = ("", SET_USER_ID) if self.set_user_id else ("",)
+        return {target + ending: self.program + ending for ending in endings}
 
 
 class Command(Record):
@@ -94,14 +108,14 @@ def _plain(words: tuple[str, ...], place: Place, program: str = IN_BOX,
            undo: tuple[str, ...] = ()) -> Command:
     """*words*, the program, its arguments."""
     shown = shlex.join(words).replace(place.directory, "DIR").replace(place.name, "NAME")
-    return Command(argv=(*words, program, *place.arguments), undo=undo,
+    return Command(argv=(*words, *place.words(program)), undo=undo,
                    shown=f"{shown} {os.path.basename(IN_BOX)}".lstrip())
 
 
 def _other(template: str, place: Place) -> Command:
     """A command line; {} alone is the program with its arguments, within a word it is quoted."""
     check(template)
-    program = (place.program, *place.arguments)
+    program = place.words(place.program)
     try:
         words = shlex.split(template)
     except ValueError as error:
@@ -119,12 +133,13 @@ def _none(place: Place) -> Command:
 def _minibox(place: Place) -> Command:
     code = f"import sys; sys.path[:] = {sys.path}; from minibox.cli import main; sys.exit(main())"
     shown = _plain(("minibox", "run", *place.options, "--"), place).shown
-    program, mount = IN_BOX, f"type=bind,source={place.program},target={IN_BOX},readonly"
-    own: tuple[str, ...] = ("--mount", mount)
+    program, mounts = IN_BOX, place.copies(IN_BOX)
     if ("--without", "view") in itertools.pairwise(place.options):    # the host's root has it
-        program, own = place.program, ()
+        program, mounts = place.program, {}
+    own = [word for target, source in mounts.items()
+           for word in ("--mount", f"type=bind,source={source},target={target},readonly")]
     return Command(argv=(sys.executable, "-P", "-c", code, "run", *place.options, *own, "--",
-                         program, *place.arguments), shown=shown)
+                         *place.words(program)), shown=shown)
 
 
 def _bwrap(place: Place) -> Command:
@@ -136,7 +151,9 @@ def _bwrap(place: Place) -> Command:
         elif os.path.isdir(f"/{name}"):
             words += ["--ro-bind", f"/{name}", f"/{name}"]
     words += ["--proc", "/proc", "--dev", "/dev", "--tmpfs", "/tmp", "--unshare-all",
-              "--die-with-parent", "--new-session", "--ro-bind", place.program, IN_BOX]
+              "--die-with-parent", "--new-session"]
+    for target, source in place.copies(IN_BOX).items():
+        words += ["--ro-bind", source, target]
     return _plain(tuple(words), place)
 
 
@@ -148,8 +165,9 @@ def _unshare(place: Place) -> Command:
 
 def _firejail(place: Place) -> Command:
     """For root its profile has a /tmp of its own, into which the program has to be let."""
-    let_in = (f"--whitelist={place.program}",) if os.getuid() == 0 else ()
-    return _plain(("firejail", "--quiet", *let_in), place, place.program)
+    let_in = place.copies(place.program) if os.getuid() == 0 else ()
+    return _plain(("firejail", "--quiet", *map("--whitelist={}".format, let_in)), place,
+                  place.program)
 
 
 def small_root(place: Place) -> str:
@@ -159,8 +177,17 @@ def small_root(place: Place) -> str:
         os.makedirs(f"{root}/{name}", exist_ok=True)
     with open(f"{root}/usr/lib/os-release", "w") as file:
         file.write("ID=minibox-probe\n")
-    shutil.copy(place.program, f"{root}{IN_BOX}")
+    for target, source in place.copies(f"{root}{IN_BOX}").items():
+        shutil.copy(source, target)
+        if target.endswith(SET_USER_ID):
+            set_user_id(target)
     return root
+
+
+def set_user_id(path: str) -> None:
+    """Have the program *path* run as another user, but only if this one's own group runs it."""
+    os.chown(path, 1, os.getgid())
+    os.chmod(path, 0o4750)
 
 
 def _bundle(tool: str, place: Place) -> Command:
@@ -174,7 +201,7 @@ def _bundle(tool: str, place: Place) -> Command:
     path = f"{place.directory}/config.json"
     with open(path) as file:
         config = json.load(file)
-    config["process"] |= {"terminal": False, "args": [IN_BOX, *place.arguments]}
+    config["process"] |= {"terminal": False, "args": list(place.words(IN_BOX))}
     config["root"]["path"] = "root"
     with open(path, "w") as file:
         json.dump(config, file)

@@ -15,7 +15,17 @@ import time
 from minibox.errors import EngineError
 from minibox.probe import catalogue
 from minibox.probe.record import Probe
-from minibox.probe.runtimes import CannotRun, Command, Place, command, complaint, printable, version
+from minibox.probe.runtimes import (
+    SET_USER_ID,
+    CannotRun,
+    Command,
+    Place,
+    command,
+    complaint,
+    printable,
+    set_user_id,
+    version,
+)
 from minibox.record import Record, as_dict
 
 TYPE_CHECKING = False
@@ -126,9 +136,13 @@ def attempt(runtime: str, probes: tuple[Probe, ...], canaries: Canaries, program
     if runtime == "minibox":                    # where root of the box is another user, of the host
         os.chmod(directory, 0o711)
     copy = shutil.copy(program, f"{directory}/minibox-probe")
+    root = os.geteuid() == 0
+    if root:
+        set_user_id(shutil.copy(program, copy + SET_USER_ID))
     only = () if probes == catalogue() else ("--only", ",".join(probe.id for probe in probes))
     how = command(runtime, Place(program=copy, arguments=(*only, *canaries.arguments),
-                                 directory=directory, name=name, options=tuple(options)))
+                                 directory=directory, name=name, set_user_id=root,
+                                 options=tuple(options)))
     try:
         status, out, err = run_at_terminal(how.argv, canaries, timeout)
     finally:
