@@ -259,9 +259,24 @@ static int MB_ATTEMPT(place_init_pages)
     return mb_outcome(MB_QUIET(__NR_move_pages, 1, 1, &page, NULL, &node, 0));
 }
 
+/* Say of a page that nobody has that PID 1 needs it no more. */
+static int MB_ATTEMPT(page_out_init)
+{
+    enum { MADV_COLD = 20 };
+    struct iovec page = { (void *)4096, 4096 };
+    MB_FD init = -1;
+
+    if (init_is_ours())
+        return MB_UNPROVABLE;
+    init = mb_pidfd_open(1, 0);
+    if (init < 0)
+        return init;
+    return mb_outcome(MB_QUIET(__NR_process_madvise, init, &page, 1, MADV_COLD, 0));
+}
+
 static int MB_ATTEMPT(join_init_namespaces)
 {
-    static const char *const kinds[] = { "net", "uts", "ipc", "cgroup", "mnt", "pid", "user" };
+    static const char *const kinds[] = { "net", "uts", "ipc", "cgroup", "mnt", "pid" };
     char path[64], file[16];
     int result = MB_UNPROVABLE;
 
@@ -437,6 +452,7 @@ const struct mb_probe mb_processes_probes[] = {
     { "processes.init-priority", renice_init },
     { "processes.init-affinity", pin_init },
     { "processes.init-pages", place_init_pages },
+    { "processes.init-paged-out", page_out_init },
     { "processes.init-namespaces", join_init_namespaces },
     { "processes.inherited-descriptors", inherited_descriptors },
     { "processes.blocked-signals", blocked_signals },

@@ -125,7 +125,8 @@ def _host_view(draft: Draft) -> None:
         _overlay(draft)
     for one in draft.host.system_paths:
         if one.kind == "dir":
-            tree = draft.tree(one.path)
+            # not ID-mapped: as its owner the box could lease the host's files, and see their pages
+            tree = draft.tree(one.path, id_mapped=False)
             draft.enter.append(AttachTree(tree=tree, target=one.path,
                                           options=draft.options(*LOCKED)))
 

@@ -89,6 +89,8 @@ PROBES: tuple[Probe, ...] = (
           "PID 1 then reaps and stops late", ("capabilities",)),
     _init("pages", "can it see where PID 1 has its pages?", "it undoes address randomization",
           cve="CVE-2017-14140"),
+    _init("paged-out", "can it say which pages PID 1 needs no more?",
+          "PID 1 then waits for the disk, which it can be timed by"),
     _init("namespaces", "can it join a namespace of PID 1?",
           "the namespaces of the set-up have rights that the application has not",
           cve="CVE-2016-9962"),

@@ -478,10 +478,11 @@ def test_each_map_has_the_applications_ids_and_no_id_twice(uid: int, gid: int, c
                 assert all(at >= 100000 and at + size <= 100000 + count for _, at, size in outside)
 
 
-def test_every_host_path_is_id_mapped_but_the_layers_of_old_overlays() -> None:
+def test_what_a_caller_gives_is_id_mapped_but_not_the_hosts_own_or_layers_of_old_overlays() -> None:
     host = replace(hosts.HOST_FULL, id_mapped_mounts=False)      # /usr cannot, a volume may
-    assert all(step.id_mapped for step in compile(DEFAULT, host).prepare
-               if isinstance(step, steps.OpenTree))
+    given = replace(DEFAULT, mounts=(Mount(type="bind", source="/srv", target="/srv"),))
+    assert {step.source for step in compile(given, host).prepare
+            if isinstance(step, steps.OpenTree) and step.id_mapped} == {"/srv"}
     old = replace(hosts.HOST_FULL, kernel=(5, 15))
     trees = {step.source: step.id_mapped for step in compile(ROOTFS, old).prepare
              if isinstance(step, steps.OpenTree)}
