@@ -19,9 +19,10 @@ NEW_TIME = 0x80
 
 TIOCSTI, TIOCLINUX, TIOCSETD = 0x5412, 0x541C, 0x5423
 SET_ID = 0o6000
-CREATES = 0o100
-"""O_CREAT, on both machines."""
 UNIX, INET, INET6, NETLINK, PACKET = 1, 2, 10, 16, 17
+STREAM, DGRAM, RAW = (tuple(kind | flags for flags in (0, 0o2000000, 0o4000, 0o2004000))
+                      for kind in (1, 2, 3))
+"""With SOCK_CLOEXEC and SOCK_NONBLOCK, or without."""
 TCP, UDP, ICMP, ICMP6 = 6, 17, 1, 58
 ROUTE = 0
 WHICH, LINUX = 0xFFFFFFFF, 0
@@ -125,6 +126,8 @@ GROUPS: tuple[Group, ...] = (
     Group(name="randomness", why="keys and hashes need it", calls="getrandom"),
     Group(name="own walls", why="a program may confine itself further", calls="""
         seccomp landlock_create_ruleset landlock_add_rule landlock_restrict_self"""),
+    Group(name="uprobes", why="the way on from a probe that a tracer of the host has set; for "
+          "all others the kernel refuses it", calls="uretprobe uprobe"),
 
     Group(name="mounts", why="a mount can uncover what is masked; its parsers are large", calls="""
         mount umount2 pivot_root fsopen fsconfig fsmount fspick open_tree open_tree_attr move_mount
@@ -137,8 +140,10 @@ GROUPS: tuple[Group, ...] = (
           calls="open_by_handle_at name_to_handle_at", allowed=False, needs=("DAC_READ_SEARCH",)),
     Group(name="keys", why="keys have no namespace: a box could find those of others", calls="""
         add_key request_key keyctl""", allowed=False),
-    Group(name="bpf and perf", why="programs in the kernel, and its counters: leaks, and "
-          "many bugs", calls="bpf perf_event_open", allowed=False, needs=("SYS_ADMIN",)),
+    Group(name="bpf", why="programs in the kernel; their checker has had many bugs", calls="bpf",
+          allowed=False, needs=("SYS_ADMIN", "BPF")),
+    Group(name="perf", why="the processor's counters tell what others do; many bugs",
+          calls="perf_event_open", allowed=False, needs=("SYS_ADMIN", "PERFMON")),
     Group(name="io_uring", why="a second way to make system calls, which no filter sees", calls="""
         io_uring_setup io_uring_enter io_uring_register""", allowed=False),
     Group(name="userfaultfd", why="it holds the kernel still in the middle of a copy, which "
@@ -205,11 +210,15 @@ NO_NETWORK = Rule(
                                   Equal(argument=2, values=(ROUTE,)))))
 NETWORK = Rule(
     call="socket", why="local ones, netlink's route, and of the internet TCP, UDP and ping: rarer "
-    "protocols have been a way into the kernel",
+    "protocols have been a way into the kernel, and protocol 0 means some of them by their type "
+    "(DCCP: CVE-2017-6074)",
     allow=(*NO_NETWORK.allow, (Equal(argument=0, values=(INET, INET6)),
+                               Equal(argument=1, values=STREAM + DGRAM),
                                Equal(argument=2, values=(0, TCP, UDP, ICMP, ICMP6)))))
-RAW = (Equal(argument=0, values=(INET, INET6, PACKET)),)
-"""What --cap-add NET_RAW is for."""
+WITH = {"NET_RAW": ((Equal(argument=0, values=(INET, INET6)), Equal(argument=1, values=RAW)),
+                    (Equal(argument=0, values=(PACKET,)),)),
+        "NET_ADMIN": ((Equal(argument=0, values=(NETLINK,)),),)}
+"""The sockets that a capability is for."""
 
 WHY_SET_ID = ("no set-user-ID file: on the host it would be the caller's own, and so root's where "
               "root is that")
@@ -221,6 +230,11 @@ SET_IDS = tuple(
         ("mknod", 1, NO_DEVICES[0].deny), ("mknodat", 2, NO_DEVICES[1].deny)))
 """Where the box may write to files of the host, in place of other rules on these calls. (openat2
 passes its mode in memory, and is unknown; mkdir makes no use of these bits.)"""
+FILE_CAPABILITIES = tuple(
+    Rule(call=call, why="no file capabilities: on the host they would count as the caller's gift",
+         deny=(Masked(argument=0, mask=0, values=(0,)),))
+    for call in ("setxattr", "lsetxattr", "fsetxattr", "setxattrat"))
+"""Likewise there, with SETFCAP: no attribute at all, as its name lies in memory."""
 
 
 def groups(capabilities: tuple[str, ...]) -> tuple[Group, ...]:
@@ -232,13 +246,17 @@ def groups(capabilities: tuple[str, ...]) -> tuple[Group, ...]:
 
 
 def rules(network: bool, capabilities: tuple[str, ...], set_id: bool) -> tuple[Rule, ...]:
-    """The rules on arguments. set_id: may it give files set-user-ID bits?"""
+    """The rules on arguments. set_id: may it give files set-user-ID bits
+    and the like?"""
     from minibox.record import replace
 
     socket = NETWORK if network else NO_NETWORK
-    if "NET_RAW" in capabilities:
-        socket = replace(socket, allow=(*socket.allow, RAW))
-    kept = [rule for rule in RULES if not set(rule.needs) & set(capabilities)]
-    lifted = [replace(rule, deny=()) for rule in RULES if rule not in kept]
-    found = {rule.call: rule for rule in (*kept, *lifted, socket, *(() if set_id else SET_IDS))}
+    more = (one for name, those in WITH.items() if name in capabilities for one in those)
+    found = {rule.call: replace(rule, deny=()) if set(rule.needs) & set(capabilities) else rule
+             for rule in RULES}
+    found["socket"] = replace(socket, allow=(*socket.allow, *more))
+    if not set_id:
+        found |= {rule.call: rule for rule in SET_IDS}
+    if not set_id and "SETFCAP" in capabilities:
+        found |= {rule.call: rule for rule in FILE_CAPABILITIES}
     return tuple(found.values())

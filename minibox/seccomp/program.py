@@ -28,6 +28,8 @@ ALLOW, ERRNO = 0x7FFF0000, 0x00050000
 """SECCOMP_RET_ALLOW; SECCOMP_RET_ERRNO, with the errno in the lower half."""
 
 FARTHEST = 255
+X32 = 0x40000000
+"""From here on, x86_64 has its calls once more, by another convention."""
 
 
 class Jump(Record):
@@ -50,6 +52,8 @@ def assemble(machine: str, verdicts: dict[int, object], default: int,
                 ranges[-1] = (first, verdict)
             else:
                 ranges.append((first, verdict))
+    if machine == "x86_64":
+        ranges.append((X32, foreign))
     merged = [ranges[0]]
     for one in ranges[1:]:
         if one[1] != merged[-1][1]:

@@ -109,3 +109,21 @@ def test_to_write_to_a_set_id_file_of_a_volume_takes_its_bits(root_boxed):
     done = root_boxed("-v", f"{path}:/shared", "--", "/bin/sh", "-c", "echo new >/shared/program")
     assert done.status == 0 and (path / "program").read_text() == "new\n", done
     assert set_ids(path) == set()
+
+
+CAPABLE = bytes.fromhex("01000002" "ffffffff" "00000000" "ff010000" "00000000").hex()
+"""struct vfs_cap_data: all that whoever executes it may have."""
+
+
+def test_no_program_of_roots_gets_capabilities_that_count_on_the_host(root_boxed):
+    path = root_boxed.scratch / "shared"
+    path.mkdir()
+    (path / "program").touch()
+    give = ("import os; os.setxattr('/shared/program', 'security.capability', "
+            f"bytes.fromhex('{CAPABLE}'))")
+    argv = ("--cap-add", "SETFCAP", "-v", f"{path}:/shared", "--", "python3", "-c", give)
+    done = root_boxed(*argv)
+    assert done.status == 1 and "PermissionError" in done.err, done
+    assert os.listxattr(path / "program") == []
+    control = root_boxed("--without", "seccomp", *argv)
+    assert control.status == 0 and os.listxattr(path / "program") == ["security.capability"]
