@@ -95,8 +95,6 @@ static int load_listening(struct mb_box *box, const struct sock_fprog *filter, b
     const struct mb_message message = { .type = MB_LISTENER };
     struct sock_fprog asking = { filter->len, copy };
 
-    if (filter->len > BPF_MAXINSNS)
-        return -E2BIG;
     if (!may_send(filter))
         return -EACCES;
     for (size_t n = 0; n < filter->len; n++) {
@@ -116,6 +114,8 @@ int step_filter_calls(struct mb_box *box, const struct mb_filter_calls *step)
 {
     struct sock_fprog filter = mb_filter_of(box->plan, step);
 
+    if (step->program.count > BPF_MAXINSNS)         /* before it is cut to the 16 bits that len has */
+        return -E2BIG;
     if (mb_filter_listens(&filter, step->log))
         return load_listening(box, &filter, step->log);
     return mb_seccomp(SECCOMP_SET_MODE_FILTER, 0, &filter);

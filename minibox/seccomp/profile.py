@@ -27,6 +27,9 @@ ACTIONS = {"SCMP_ACT_ALLOW": ALLOW, "SCMP_ACT_ERRNO": ERRNO, "SCMP_ACT_KILL": KI
 OPERATORS = ("SCMP_CMP_NE", "SCMP_CMP_LT", "SCMP_CMP_LE", "SCMP_CMP_EQ", "SCMP_CMP_GE",
              "SCMP_CMP_GT", "SCMP_CMP_MASKED_EQ")
 
+MOST = 4096
+"""BPF_MAXINSNS: how long a program may be."""
+
 KEYS = {"names", "name", "action", "errnoRet", "args", "includes", "excludes", "comment"}
 
 ARCHES = {"x86_64": {"amd64", "x86_64"}, "aarch64": {"arm64", "aarch64"}}
@@ -43,7 +46,7 @@ def from_profile(text: str, machine: str, capabilities: tuple[str, ...]) -> Prog
                         "add --security-opt seccomp=unconfined to run without a filter")
     try:
         profile = json.loads(text)
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise _wrong("the profile", f"it is no JSON: {error}") from error
     if not isinstance(profile, dict) or "defaultAction" not in profile:
         raise _wrong("the profile", "a profile is an object with a defaultAction")
@@ -61,8 +64,13 @@ def from_profile(text: str, machine: str, capabilities: tuple[str, ...]) -> Prog
                 raise _wrong(_show(entry), "a rule has names, a list of system calls")
             if name in known:
                 by_call.setdefault(known[name], []).append((tests, verdict))
-    return assemble(machine, {number: _block(rules, default) for number, rules in by_call.items()},
-                    default, _foreign(default))
+    blocks: dict[int, object] = {
+        number: _block(rules, default) for number, rules in by_call.items()}
+    program = assemble(machine, blocks, default, _foreign(default))
+    if len(program) > MOST:
+        raise _wrong("the profile", f"it comes to {len(program)} instructions, and the kernel "
+                     f"takes {MOST}: leave conditions on arguments out")
+    return program
 
 
 def _foreign(default: int) -> int:
@@ -80,7 +88,7 @@ def _block(rules: list[tuple[list[Compare], int]], default: int) -> Block | int:
 
 def _verdict(owner: dict[str, Any], action: str, errno: str) -> int:
     name = owner.get(action)
-    if name not in ACTIONS:
+    if not isinstance(name, str) or name not in ACTIONS:
         hint = ("nobody is there to be asked" if name in ("SCMP_ACT_NOTIFY", "SCMP_ACT_TRACE")
                 else f"the actions are {', '.join(ACTIONS)}")
         raise _wrong(f"{action} {name!r}", hint)
@@ -138,7 +146,10 @@ def _list(owner: dict[str, Any], name: str) -> list[Any]:
 
 
 def _show(value: Any) -> str:
-    text = json.dumps(value)
+    try:
+        text = json.dumps(value)
+    except RecursionError:
+        text = f"{type(value).__name__} in many others"
     return text if len(text) <= 60 else text[:57] + "..."
 
 

@@ -51,11 +51,13 @@ SOURCES = {
         path for path in CSRC.glob("*.c")
         if path.stem not in INCLUDED and not path.stem.startswith("core"))],
 }
-COVERED = {"plan": ("plan.c",), "readers": ("diagnose.c", "init.c", "link.c", "engine.c")}
+COVERED = {"plan": ("plan.c",),
+           "readers": ("diagnose.c", "init.c", "link.c", "engine.c", "steps_seccomp.c")}
 """What the coverage of a target is told of."""
 
 READERS = ("look_inside", "look_at_script", "look_at_elf", "loader_at", "field_of",
-           "mb_link_receive", "take", "read_options", "number")
+           "mb_link_receive", "take", "read_options", "number", "skip_of", "mb_filter_verdict",
+           "mb_filter_tells", "mb_filter_listens")
 """The functions that target `readers` is about."""
 
 SANITIZE = ("-g", "-O1", "-fno-omit-frame-pointer", "-fno-sanitize-recover=all")
@@ -186,6 +188,7 @@ def reader_seeds() -> Iterator[bytes]:
     for descriptors in (0x00, 0x01, 0x11, 0x13, 0x3f, 0x32):
         for size in (0, 31, 32, 33):
             yield bytes([2, descriptors]) + bytes(size)
+    yield from (b"\4" + one for one in filters())
     for arguments in ("plan.bin", "--plan 3", "--plan 3 --report 4 --control 5 --tell a b",
                       "--plan 2", "--plan x", "--plan", "--tell", "a b", "-x",
                       "--report 9999999 plan", "p --tell-always t"):
@@ -229,6 +232,19 @@ def one_list_for_all() -> bytes:
     for at in ats:
         block[at + field:at + field + 8] = block[ats[-1] + field:ats[-1] + field + 8]
     return bytes(block)
+
+
+def filters() -> Iterator[bytes]:
+    """A call each, and a filter."""
+    from minibox.seccomp import filter_for
+    from minibox.seccomp.numbers import AUDIT_ARCH
+
+    program = struct.pack("<" + "q" * len(filter_for("x86_64")), *filter_for("x86_64"))
+    for number in (0, 1, 16, 56, 101, 165, 435, 999):
+        call = struct.pack("<IIQ6Q", number, AUDIT_ARCH["x86_64"], 0, 1 << 28, 2, 3, 4, 5, 6)
+        yield call + program
+        for code in (0x20, 0x54, 0x05, 0x15, 0x25, 0x35, 0x45, 0x06, 0x99):
+            yield call + struct.pack("<HBBIQ", code, 0, 1, number, 0x7FFF0000_00000006)
 
 
 def elf(machine: int) -> bytes:

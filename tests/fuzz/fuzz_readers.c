@@ -1,6 +1,6 @@
 /* What else in the engine reads bytes that others made, under a fuzzer: the program that could not be
  * executed (a file of the box), /proc/PID/stat (with a name that the box chose), messages on the link,
- * and the engine's own arguments.  The first byte says which. */
+ * the engine's own arguments, and a filter of system calls with a call.  The first byte says which. */
 #define main engine_main
 #include "../../csrc/engine.c"
 #undef main
@@ -8,6 +8,7 @@
 #include "../../csrc/init.c"
 #include <stdio.h>
 #include <unistd.h>
+#include "../../csrc/seccomp.h"
 #include "harness.h"
 
 /* A file that was to be executed. At depth 0 it is not looked whether its interpreter is there: the
@@ -82,6 +83,26 @@ static void read_message(const uint8_t *data, size_t size)
     close(next);
 }
 
+/* A call, and a filter of a plan, which is any array of numbers. */
+static void read_filter(const uint8_t *data, size_t size)
+{
+    struct seccomp_data call;
+
+    if (size < sizeof call)
+        return;
+    memcpy(&call, data, sizeof call);
+    size_t count = (size - sizeof call) / sizeof(struct sock_filter);
+    struct sock_filter *program = copy_of(data + sizeof call, count * sizeof *program);
+    struct sock_fprog filter = { (unsigned short)count, program };
+    uint32_t verdict = mb_filter_verdict(&filter, &call);
+    bool returned = verdict == SECCOMP_RET_KILL_PROCESS;
+    for (size_t n = 0; n < filter.len && !returned; n++)
+        returned = program[n].code == (BPF_RET | BPF_K) && program[n].k == verdict;
+    EXPECT(returned);
+    EXPECT(!mb_filter_listens(&filter, false) || mb_filter_listens(&filter, true));
+    free(program);
+}
+
 /* Arguments with a NUL after each. */
 static void read_arguments(const uint8_t *data, size_t size)
 {
@@ -105,11 +126,11 @@ static void read_arguments(const uint8_t *data, size_t size)
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
     static void (*const readers[])(const uint8_t *, size_t) = {
-        read_program, read_stat, read_message, read_arguments };
+        read_program, read_stat, read_message, read_arguments, read_filter };
 
     if (size > 1) {
         uint8_t *copy = copy_of(data + 1, size - 1);
-        readers[data[0] % 4](copy, size - 1);
+        readers[data[0] % 5](copy, size - 1);
         free(copy);
     }
     return 0;

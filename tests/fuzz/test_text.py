@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import json
 import os
 import subprocess
 import sys
@@ -19,15 +20,19 @@ from hypothesis import strategies as st
 
 import minibox.cli
 import minibox.cli.run
-from minibox import claim, engine, hints, host, parse, report, spec
+import minibox.cli.seccomp
+from minibox import claim, engine, hints, host, parse, report, rootfs, spec
 from minibox import plan as plans
 from minibox.cli.options import declared
 from minibox.compiler import compile
 from minibox.core import plan_error
 from minibox.errors import EngineError, HostError, SpecError
+from minibox.plan import Plan
 from minibox.result import Result
+from minibox.seccomp.numbers import MACHINES
+from minibox.seccomp.profile import ACTIONS, KEYS, OPERATORS, from_profile
 from minibox.spec import BoxSpec, Limits, Mount, Ulimit, User
-from minibox.steps import Exec
+from minibox.steps import CloneInit, Exec, FilterCalls
 
 sys.path.insert(0, str(Path(__file__).parent))
 
@@ -183,6 +188,37 @@ def test_any_limits_are_limits_or_a_spec_error(fields: dict[str, Any]) -> None:
     maybe(Limits, fields)
 
 
+# ---- profiles ----
+
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | ANY
+    | st.sampled_from([*ACTIONS, *OPERATORS, "read", "CAP_CHOWN", "amd64"]),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(
+        st.sampled_from(sorted(KEYS | {"caps", "arches", "index", "value", "op"})), inner,
+        max_size=4), max_leaves=8)
+RULES = st.fixed_dictionaries({"action": st.sampled_from(sorted(ACTIONS)) | JSON}, optional={
+    "names": st.lists(st.sampled_from(["read", "write", "nosuch", "clone"])) | JSON,
+    "args": JSON | st.lists(st.fixed_dictionaries({
+        "index": st.integers(-1, 6), "op": st.sampled_from(OPERATORS) | JSON,
+        "value": st.integers(0, 2**64 - 1) | JSON}), max_size=3),
+    "includes": JSON, "excludes": JSON, "errnoRet": st.integers(0, 4096) | JSON})
+PROFILES = st.fixed_dictionaries(
+    {"defaultAction": st.sampled_from(sorted(ACTIONS)) | JSON},
+    optional={"syscalls": st.lists(RULES, max_size=5) | JSON, "defaultErrnoRet": JSON})
+
+
+@given(JSON | PROFILES, st.sampled_from(MACHINES))
+@settings(max_examples=500, suppress_health_check=[HealthCheck.too_slow])
+def test_any_json_is_a_filter_that_the_engine_takes_or_a_spec_error(
+        asked: object, machine: str) -> None:
+    program = value_of(from_profile, json.dumps(asked), machine, ("CHOWN",))
+    if program is not None:
+        step = FilterCalls(program=program, log=False)
+        start, end = CloneInit(namespaces=()), Exec(argv=("a",), environment=(), path="")
+        assert plan_error(plans.encode(
+            Plan(prepare=(start,), enter=(), app=(step, end), finish=()))) is None
+
+
 # ---- the command ----
 
 EVERY_TOKEN = tuple(token for _, tokens in READERS.values() for token in tokens)
@@ -224,6 +260,20 @@ def test_any_arguments_of_run_are_a_plan_or_one_line_and_status_125(
         assert out.startswith(("minibox plan 1\n", "usage: "))
     else:
         assert status == 125 and err.splitlines()[-1].startswith("minibox: ") and len(err) < 2000
+
+
+@given(arguments(minibox.cli.seccomp.PAGE), st.lists(words(("show",)).map(argument), max_size=2))
+def test_any_arguments_of_seccomp_are_an_answer_or_one_line_and_status_125(
+        options: list[str], rest: list[str]) -> None:
+    status, out, err = said(["seccomp", "show", *options, *rest])
+    assert (status, bool(out), err) == (0, True, "") or (
+        status == 125 and err.startswith("minibox: ") and err.count("\n") == 1), (out, err)
+
+
+@given(words(("a", "..", "/", ".", "busybox")))
+def test_the_name_of_a_root_file_system_never_leads_elsewhere(name: str) -> None:
+    path = value_of(rootfs.path_of, name)
+    assert path is None or os.path.normpath(str(path)) == f"{rootfs.directory()}/{name}"
 
 
 @given(st.lists(words(("run", "--help", "--version", "-h", "-")).map(argument), max_size=3))

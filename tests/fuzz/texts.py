@@ -5,11 +5,24 @@ from __future__ import annotations
 from collections.abc import Callable
 from contextlib import suppress
 
+import minibox.seccomp.profile
 from minibox import parse, plan, report
 from minibox.errors import EngineError, SpecError
+from minibox.seccomp.profile import from_profile
 
 NUMBERS = ("0", "1", "9", "00", "65536", "4294967295", "18446744073709551616", "1e9", "0x1f", "-1",
            "-", "+", ".", "0.5", "nan", "inf", "٣", "½", "１", "_", " ", "\t")
+
+PROFILE = """{"defaultAction": "SCMP_ACT_ERRNO", "defaultErrnoRet": 38, "syscalls": [
+    {"names": ["read", "openat"], "action": "SCMP_ACT_ALLOW", "includes": {"caps": ["CAP_CHOWN"]}},
+    {"name": "write", "action": "SCMP_ACT_KILL", "args": [
+        {"index": 1, "value": 4294967296, "valueTwo": 7, "op": "SCMP_CMP_MASKED_EQ"}]}]}"""
+
+
+def profile(_field: str, text: str) -> object:
+    """As --security-opt seccomp=FILE."""
+    return from_profile(text, "x86_64", ())
+
 
 READERS: dict[str, tuple[Callable[..., object], tuple[str, ...]]] = {
     "size": (parse.size, ("1.5g", "k", "MiB", "g", "tb", "b", "K")),
@@ -33,6 +46,9 @@ READERS: dict[str, tuple[Callable[..., object], tuple[str, ...]]] = {
     "signal": (parse.signal, ("15", "SIG", "TERM", "rtmin", "sıg")),
     "env": (parse.env, ("A", "=", "#", "\n")),
     "env_file": (parse.env_file, ("A", "=", "#", "\n", "\r\n", "\x0b", "\x85", "\u2028")),
+    "profile": (profile, (
+        "{", "}", "[", "]", ",", ":", '"', '"syscalls":', '"names":', '"args":', '"SCMP_ACT_ERRNO"',
+        '{"defaultAction":"SCMP_ACT_ALLOW"}', PROFILE)),
 }
 
 
@@ -48,7 +64,7 @@ def value_of(read: Callable[..., object], *arguments: object) -> object:
 
 TEXTS = [read for read, _ in READERS.values()]
 BLOCKS = [plan.decode, report.decode]
-COVERED = [parse, plan, report]
+COVERED = [parse, plan, report, minibox.seccomp.profile]
 
 
 def one_input(data: bytes) -> None:

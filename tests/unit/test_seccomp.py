@@ -347,6 +347,15 @@ def test_a_profile_that_is_not_understood_is_named(profile: str, said: str) -> N
     assert caught.value.field == "security-opt seccomp"
 
 
+def test_a_profile_of_any_depth_or_length_is_refused_in_words() -> None:
+    for text, said in (("[" * 100_000, "no JSON"), ('{"defaultAction": {}}', "the actions are"),
+                       (json.dumps({"defaultAction": "SCMP_ACT_ALLOW", "syscalls": [
+                           {"names": ["read"], "action": "SCMP_ACT_ERRNO", "args": [
+                               {"index": 0, "op": "SCMP_CMP_EQ", "value": 1}]}] * 3000}), "4096")):
+        with pytest.raises(SpecError, match=said):
+            from_profile(text, "x86_64", ())
+
+
 def test_groups_and_rules_are_told_apart() -> None:
     assert all(isinstance(one, Group) for one in policy.GROUPS)
     assert all(not (rule.allow and rule.deny) for rule in policy.rules(True, (), False))
