@@ -220,9 +220,10 @@ def test_a_box_is_seen_from_outside_with_all_that_the_kernel_shows(boxed):
         env=boxed.environment, cwd="/", stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
     with box:
         assert box.stdout and box.stdin and box.stdout.readline() == "up\n"
-        pid = next(int(line.split()[0]) for line in subprocess.run(
-            ["ps", "-eo", "pid,ppid,args"], capture_output=True, text=True).stdout.splitlines()
-            if line.split()[2:] == ["cat"] and _descends(int(line.split()[1]), box.pid))
+        box.stdin.write("\n")
+        box.stdin.flush()
+        assert box.stdout.readline() == "\n"                # it is cat by now
+        pid = the_last_of(box.pid)
         done = boxed.minibox("probe", "--pid", str(pid), "--json")
         seen = json.loads(done.stdout)
         text = boxed.minibox("probe", "--pid", str(pid)).stdout
@@ -235,10 +236,11 @@ def test_a_box_is_seen_from_outside_with_all_that_the_kernel_shows(boxed):
     assert "no_new_privs    yes" in text and "Landlock" in text
 
 
-def _descends(pid: int, ancestor: int) -> bool:
-    while pid > 1 and pid != ancestor:
-        pid = int(Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[1])
-    return pid == ancestor
+def the_last_of(pid: int) -> int:
+    """The child of the child and so on of *pid*."""
+    while children := Path(f"/proc/{pid}/task/{pid}/children").read_text().split():
+        pid = int(children[0])
+    return pid
 
 
 @pytest.mark.needs("root")
