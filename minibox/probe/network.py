@@ -57,7 +57,7 @@ PROBES: tuple[Probe, ...] = (
     Probe(id="network.host-namespace-by-handle",
           question="can it open the host's network by a file handle?", held=(*REFUSED, "ESTALE"),
           why="since Linux 6.18 a number is enough, without a path or a process to go by",
-          layers=("net",), profiles=HOST_NET),
+          profiles=HOST_NET),
     Probe(id="network.interfaces", question="does it have interfaces other than lo?",
           held=(*REFUSED, "ENOENT"), why="a way out that it was not given", layers=("net",),
           profiles=HOST_NET),

@@ -15,8 +15,8 @@ def _probe(name: str, question: str, why: str, layers: tuple[str, ...] = (), cve
                  held=held)
 
 
-def _set(name: str, why: str, cve: str = "") -> Probe:
-    return _probe(f"{name}-set", f"does it have {name} capabilities?", why, ("capabilities",), cve)
+def _set(name: str, why: str, layers: tuple[str, ...] = (), cve: str = "") -> Probe:
+    return _probe(f"{name}-set", f"does it have {name} capabilities?", why, layers, cve)
 
 
 PROBES: tuple[Probe, ...] = (
@@ -46,11 +46,12 @@ PROBES: tuple[Probe, ...] = (
            "quotas and trust go by owner", ("capabilities",), held=NO_SUCH_ID),
     _probe("sender-forged", "can it send in another's name over a local socket?",
            "services go by the sender's ids", (), "CVE-2013-1979", NO_SUCH_ID),
-    _set("effective", "each is a piece of root, within the namespaces at least"),
-    _set("permitted", "each can be made effective at any time"),
+    _set("effective", "each is a piece of root, within the namespaces at least", ("capabilities",)),
+    _set("permitted", "each can be made effective at any time", ("capabilities",)),
     _set("inheritable", "a program with file capabilities gets them back at exec",
-         "CVE-2022-24769"),
-    _set("bounding", "a set-user-ID or file-capability program can give those back"),
+         cve="CVE-2022-24769"),
+    _set("bounding", "a set-user-ID or file-capability program can give those back",
+         ("capabilities",)),
     _set("ambient", "each program that it runs has them"),
     _probe("capability-raised", "can it give itself a capability?", "each is a piece of root",
            ("capabilities",)),
@@ -76,6 +77,5 @@ PROBES: tuple[Probe, ...] = (
     _probe("domain-name", "can it change the NIS domain name?",
            "a machine that looks like another"),
     _probe("root-changed", "can it chroot?",
-           "programs then trust an /etc that is the attacker's; the classical way out of chroot",
-           ("capabilities",)),
+           "programs then trust an /etc that is the attacker's; the classical way out of chroot"),
 )
