@@ -18,10 +18,13 @@ if TYPE_CHECKING:
     from minibox.probe.record import Probe
     from minibox.probe.trial import Finding, Trial
 
-STYLES = {"open": "bold red", "held": "green", "unproven": "dim", "unprovable": "dim"}
-WORDS = {"open": "OPEN", "held": "held", "unproven": "unproven", "unprovable": "-"}
+STYLES = {"open": "bold red", "loosened": "yellow", "held": "green", "unproven": "dim",
+          "unprovable": "dim"}
+WORDS = {"open": "OPEN", "loosened": "loosened", "held": "held", "unproven": "unproven",
+         "unprovable": "-"}
 MEANING = {
     "open": "the boundary can be crossed",
+    "loosened": "it can be crossed, as was asked for",
     "held": "it cannot be crossed, but can be where there is no box",
     "unproven": "it cannot be crossed, but neither can it on this host without a box, by this user",
     "unprovable": "it cannot be tried here"}

@@ -35,9 +35,10 @@ if TYPE_CHECKING:
 
     from minibox.probe.canaries import Canaries
 
-VERDICTS = ("open", "held", "unproven", "unprovable")
-"""open: the boundary can be crossed. held: it cannot, while without the runtime it can. unproven:
-it cannot, but neither can it on the bare host. unprovable: it could not be tried here."""
+VERDICTS = ("open", "loosened", "held", "unproven", "unprovable")
+"""open: the boundary can be crossed. loosened: so it can, as was asked for. held: it cannot, while
+without the runtime it can. unproven: it cannot, but neither can it on the bare host. unprovable: it
+could not be tried here."""
 
 OUTPUT_BYTES = 1 << 20
 
@@ -103,8 +104,8 @@ def verdict(probe: Probe, outcome: str, control: str | None = None,
     if outcome in ("unprovable", ""):
         return "unprovable"
     allowed = {one for what, outcomes in probe.profiles if what in asked for one in outcomes}
-    if outcome not in probe.held and outcome not in allowed:
-        return "open"
+    if outcome not in probe.held:
+        return "loosened" if outcome in allowed else "open"
     if control is not None and verdict(probe, control) != "open":
         return "unproven"
     return "held"

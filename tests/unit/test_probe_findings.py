@@ -51,9 +51,10 @@ def test_a_verdict_is_of_the_outcome_here_and_on_the_bare_host(outcome, control,
     assert verdict(ONE, outcome, control) == expected
 
 
-def test_what_was_loosened_on_purpose_is_not_open():
+def test_what_was_loosened_on_purpose_is_neither_open_nor_held():
     assert verdict(ONE, "EFAULT", "open") == "open"
-    assert verdict(ONE, "EFAULT", "open", frozenset({"net=host"})) == "held"
+    assert verdict(ONE, "EFAULT", "open", frozenset({"net=host"})) == "loosened"
+    assert verdict(ONE, "held", "open", frozenset({"net=host"})) == "held"
     assert verdict(TWO, "EFAULT", "open", frozenset({"net=host"})) == "open"
 
 

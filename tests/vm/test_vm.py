@@ -16,10 +16,13 @@ pytestmark = pytest.mark.needs("vm")
 HERE = Path(__file__).parent
 VM_RUN = HERE / "vm-run"
 BOXES = ("box/test_caps.py", "box/test_namespaces.py", "box/test_ids.py", "box/test_filesystem.py",
-         "box/test_doctor.py", "box/test_delegate.py", "fault")
+         "box/test_doctor.py", "box/test_delegate.py", "box/test_walls.py", "box/test_seccomp.py",
+         "box/test_probes.py", "box/test_abuse.py", "fault")
 """Tests where the version of cgroups, or of the kernel, makes a difference."""
 
-SAME = "not size_that_is_none and not ulimits and not ids_asked_for"
+SAME = ("not size_that_is_none and not ulimits and not ids_asked_for and not is_named "
+        "and not shown and not common_programs and not thousand and not cache and not from_outside "
+        "and not filler_of_inodes and not takes_the_box")
 ROOT, USER = f"(test_caps or not [user) and {SAME}", f"not [root and {SAME}"
 """What to choose of them: emulation is slow, so nothing that is the same everywhere, and what an
 unprivileged user does mostly in the user's own machine."""
