@@ -31,7 +31,7 @@ from minibox.record import Record, as_dict
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
-    from typing import Any
+    from typing import IO, Any
 
     from minibox.probe.canaries import Canaries
 
@@ -41,6 +41,8 @@ without the runtime it can. unproven: it cannot, but neither can it on the bare 
 could not be tried here."""
 
 OUTPUT_BYTES = 1 << 20
+LOOK_S = 0.25
+"""How often the size of the log is looked at: a file tells nobody that it grows."""
 
 
 class Answer(Record):
@@ -168,29 +170,34 @@ def read(out: str) -> dict[str, Answer]:
 
 def run_at_terminal(argv: Sequence[str], canaries: Canaries, timeout: float
                     ) -> tuple[int | None, str, str]:
-    """Run *argv* at a terminal, as a person would, and a careless one: it inherits a descriptor of
-    a directory, a variable, a blocked and an ignored signal, and umask 0.
+    """Run *argv* at a terminal, as a person would, and a careless one: stderr is a file of the
+    host's that all may write, and it inherits a descriptor of a directory, a variable, a blocked
+    and an ignored signal, and umask 0.
 
     Its status (None if it was killed after *timeout* seconds, or wrote too much), stdout, stderr.
     """
     master, terminal = os.openpty()
-    try:
-        process = subprocess.Popen(
-            argv, stdin=terminal, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
-            pass_fds=(canaries.fd,), env=os.environ | canaries.environment, cwd="/",
-            start_new_session=True, preexec_fn=_as_a_careless_caller)
-    except OSError as error:
-        os.close(master)
-        raise CannotRun(f"{argv[0]}: {error.strerror}") from error
-    finally:
-        os.close(terminal)
-    with process:
+    with open(f"{canaries.directory}/log", "w+b") as log:
+        os.chmod(log.fileno(), 0o666)
         try:
-            out, err, ended = _drain(process, timeout)
+            process = subprocess.Popen(
+                argv, stdin=terminal, stdout=subprocess.PIPE, stderr=log,
+                pass_fds=(canaries.fd,), env=os.environ | canaries.environment, cwd="/",
+                start_new_session=True, preexec_fn=_as_a_careless_caller)
+        except OSError as error:
+            os.close(master)
+            raise CannotRun(f"{argv[0]}: {error.strerror}") from error
         finally:
-            with contextlib.suppress(ProcessLookupError):
-                os.killpg(process.pid, signal.SIGKILL)
-            os.close(master)                        # whatever is left of the session gets SIGHUP
+            os.close(terminal)
+        with process:
+            try:
+                out, ended = _drain(process, log, timeout)
+            finally:
+                with contextlib.suppress(ProcessLookupError):
+                    os.killpg(process.pid, signal.SIGKILL)
+                os.close(master)                    # whatever is left of the session gets SIGHUP
+        log.seek(0)
+        err = log.read(OUTPUT_BYTES).decode("utf-8", "replace")
     return process.returncode if ended else None, out, err
 
 
@@ -205,31 +212,25 @@ def _as_a_careless_caller() -> None:
     os.umask(0)
 
 
-def _drain(process: subprocess.Popen[bytes], timeout: float) -> tuple[str, str, bool]:
-    """stdout and stderr, and whether they ended in time, and within OUTPUT_BYTES."""
+def _drain(process: subprocess.Popen[bytes], log: IO[bytes], timeout: float) -> tuple[str, bool]:
+    """stdout, and whether the process ended in time, and wrote no more than OUTPUT_BYTES."""
     deadline = time.monotonic() + timeout
-    kept = {process.stdout: b"", process.stderr: b""}
+    kept, ended = b"", False
+    assert process.stdout
     with selectors.DefaultSelector() as selector:
-        for stream in kept:
-            assert stream
-            selector.register(stream, selectors.EVENT_READ, stream)
-        while selector.get_map():
-            ready = selector.select(max(0.0, deadline - time.monotonic()))
-            if not ready or max(map(len, kept.values())) > OUTPUT_BYTES:
+        selector.register(process.stdout, selectors.EVENT_READ)
+        while not ended and time.monotonic() < deadline:
+            if selector.select(min(LOOK_S, max(0.0, deadline - time.monotonic()))):
+                data = os.read(process.stdout.fileno(), 1 << 16)
+                kept, ended = kept + data, not data
+            if max(len(kept), os.fstat(log.fileno()).st_size) > OUTPUT_BYTES:
                 break
-            for key, _ in ready:
-                data = os.read(key.fd, 1 << 16)
-                kept[key.data] += data
-                if not data:
-                    selector.unregister(key.fileobj)
-        ended = not selector.get_map()
     if ended:
         try:
             process.wait(max(0.0, deadline - time.monotonic()))
         except subprocess.TimeoutExpired:
             ended = False
-    out, err = (text.decode("utf-8", "replace") for text in kept.values())
-    return out, err, ended
+    return kept.decode("utf-8", "replace"), ended
 
 
 def bare(probes: tuple[Probe, ...], canaries: Canaries, program: str, timeout: float

@@ -150,8 +150,10 @@ def test_a_runtime_that_ends_half_way_has_not_held(boxed):
     assert trial["reason"].endswith("probes gave no answer: status 3"), trial["reason"]
 
 
-def test_a_runtime_that_writes_without_end_is_ended(boxed):
-    done = boxed.minibox("probe", "--no-control", "--runtime", "sh -c 'yes # {}'")
+@pytest.mark.parametrize("stream", ["1", "2"])
+def test_a_runtime_that_writes_without_end_is_ended(boxed, stream):
+    runtime = f"sh -c 'yes >&{stream} # {{}}'"
+    done = boxed.minibox("probe", "--no-control", "--runtime", runtime)
     assert done.returncode == 125 and "cannot run here" in done.stdout, done
 
 
