@@ -13,7 +13,7 @@ from hypothesis import HealthCheck, given, settings
 
 pytestmark = pytest.mark.needs("userns", "overlay", "busybox")
 
-EXAMPLES = int(os.environ.get("MINIBOX_HOSTILE_EXAMPLES", "100"))
+EXAMPLES = int(os.environ.get("MINIBOX_HOSTILE_EXAMPLES", "60"))
 SECONDS = 30
 """No box here takes a tenth of that: one that does hangs."""
 
@@ -99,7 +99,7 @@ def ground(boxed):
     return Ground(boxed)
 
 
-@settings(max_examples=EXAMPLES, deadline=None, derandomize=EXAMPLES == 100, database=None,
+@settings(max_examples=EXAMPLES, deadline=None, derandomize=EXAMPLES == 60, database=None,
           suppress_health_check=list(HealthCheck))
 @given(tree=hostile.trees, request=hostile.requests)
 def test_no_tree_leads_set_up_outside(ground, tree, request):
