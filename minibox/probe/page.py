@@ -8,7 +8,7 @@ from html import escape
 from math import log
 
 from minibox import __version__
-from minibox.probe.tables import MEANING, counts, groups, header, outcome
+from minibox.probe.tables import MEANING, columns, counts, groups, header, outcome
 from minibox.probe.trial import VERDICTS
 
 TYPE_CHECKING = False
@@ -40,7 +40,7 @@ FRAME = """\
 def of_trials(trials: Sequence[Trial]) -> str:
     """One runtime, or several side by side."""
     ran = [trial for trial in trials if not trial.reason]
-    body = [*_sums(trials), *_legend(), *_search(len(ran) > 1)]
+    body = [*_sums(trials), *_legend(columns(ran)), *_search(columns(ran), len(ran) > 1)]
     if ran:
         body += ['<div class="wide"><table id="findings">', *_head(ran), *_findings(ran),
                  "</table></div>"]
@@ -80,31 +80,32 @@ def _listed(names: Iterable[str]) -> str:
 
 
 def _sums(trials: Sequence[Trial]) -> Iterator[str]:
+    verdicts = columns(trials)
     yield '<div class="wide"><table><thead><tr><th>runtime</th>'
-    yield "".join(f'<th class="number">{verdict}</th>' for verdict in VERDICTS)
+    yield "".join(f'<th class="number">{verdict}</th>' for verdict in verdicts)
     yield "<th>called by</th></tr></thead><tbody>"
     for trial in trials:
         name = f"{escape(trial.runtime)}<small>{escape(trial.version)}</small>"
         if trial.reason:
-            yield (f'<tr><td>{name}</td><td colspan="{len(VERDICTS) + 1}">cannot run here: '
+            yield (f'<tr><td>{name}</td><td colspan="{len(verdicts) + 1}">cannot run here: '
                    f"{escape(trial.reason)}</td></tr>")
             continue
         cells = "".join(f'<td class="number {verdict if trial.count(verdict) else ""}">'
-                        f"{trial.count(verdict)}</td>" for verdict in VERDICTS)
+                        f"{trial.count(verdict)}</td>" for verdict in verdicts)
         yield f"<tr><td>{name}</td>{cells}<td><code>{escape(trial.command)}</code></td></tr>"
     yield "</tbody></table></div>"
 
 
-def _legend() -> Iterator[str]:
+def _legend(verdicts: Sequence[str]) -> Iterator[str]:
     yield "<dl>"
-    yield from (f"<dt>{verdict}</dt><dd>{MEANING[verdict]}</dd>" for verdict in VERDICTS)
+    yield from (f"<dt>{verdict}</dt><dd>{MEANING[verdict]}</dd>" for verdict in verdicts)
     yield "</dl>"
 
 
-def _search(several: bool) -> Iterator[str]:
+def _search(verdicts: Sequence[str], several: bool) -> Iterator[str]:
     yield '<form id="search" role="search"><input type="search" placeholder="search" '
     yield 'aria-label="search">'
-    for verdict in VERDICTS:
+    for verdict in verdicts:
         yield (f'<label><input type="checkbox" name="verdict" value="{verdict}" checked> '
                f"{verdict}</label>")
     if several:

@@ -66,6 +66,12 @@ def counts(trial: Trial, group: str = "") -> str:
                      if trial.count(one, group) or one in ("open", "held"))
 
 
+def columns(trials: Sequence[Trial]) -> tuple[str, ...]:
+    """The verdicts to show: "loosened" only where something is."""
+    return tuple(one for one in VERDICTS
+                 if one != "loosened" or any(trial.count(one) for trial in trials))
+
+
 def groups(findings: Sequence[Finding]) -> list[str]:
     return list(dict.fromkeys(one.group for one in findings))
 
@@ -155,10 +161,11 @@ def _open_and_held(trial: Trial, group: str) -> str:
 
 
 def sums(trials: Sequence[Trial]) -> Table:
-    table = _table("runtime", *VERDICTS, "called by")
+    verdicts = columns(trials)
+    table = _table("runtime", *verdicts, "called by")
     for trial in trials:
         name = f"{trial.runtime} ({trial.version})" if trial.version else trial.runtime
-        table.add_row(name, *(_painted(one, str(trial.count(one))) for one in VERDICTS),
+        table.add_row(name, *(_painted(one, str(trial.count(one))) for one in verdicts),
                       trial.command)
     return table
 
