@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import os
 import stat
+from contextlib import suppress
 
 from minibox.errors import HostError, SpecError
 from minibox.record import Record
@@ -311,14 +312,18 @@ def ls() -> tuple[Built, ...]:
 
 
 def _size(path: str) -> int:
+    """What can be reached of it, by paths that the kernel takes: a box may have written there."""
     seen: set[tuple[int, int]] = set()
-    total = 0
-    for where, _directories, files in os.walk(path):
-        for file in files:
-            about = os.lstat(f"{where}/{file}")
-            if (about.st_dev, about.st_ino) not in seen:
-                seen.add((about.st_dev, about.st_ino))
-                total += about.st_size
+    total, pending = 0, [path]
+    while pending:
+        with suppress(OSError), os.scandir(pending.pop()) as entries:
+            for entry in entries:
+                about = entry.stat(follow_symlinks=False)
+                if stat.S_ISDIR(about.st_mode):
+                    pending.append(entry.path)
+                elif (about.st_dev, about.st_ino) not in seen:
+                    seen.add((about.st_dev, about.st_ino))
+                    total += about.st_size
     return total
 
 

@@ -409,7 +409,8 @@ class AttachTree(Step):
     Units:  options of ro, nosuid, nodev, noexec; they hold for all mounts of the tree.
             With {at_stage} set the target lies in the stage; a missing target is made, a file
             for a file, a directory for a directory.
-    Errors: ENOTDIR, EISDIR: source and target are not of one kind; EROFS: nowhere to make it.
+    Errors: ENOTDIR, EISDIR: source and target are not of one kind; EROFS: nowhere to make it;
+            EBUSY: links lead the target to the root itself, or into /proc.
     Source: move_mount(2) Linux 5.2, mount_setattr(2) 5.12.
     """
 
@@ -425,7 +426,8 @@ class MountTmpfs(Step):
 
     Why:    a private place to write, that ends with the box and cannot fill the host.
     Units:  bytes; mode an int such as 0o1777; ids as the box sees them.
-    Errors: EPERM outside our own user namespace; ENOSPC is the mount limit, not the disk.
+    Errors: EPERM outside our own user namespace; ENOSPC is the mount limit, not the disk; EBUSY:
+            links lead the target to the root itself, or into /proc.
     Source: mount(2), tmpfs(5), user_namespaces(7); Linux 3.9 for user namespaces.
     """
 
@@ -511,7 +513,7 @@ class MaskPaths(Step):
 
     Why:    they tell about, or control, the host. A file is covered by a null device, a directory
             by an empty read-only tmpfs. What is not there needs no cover.
-    Errors: EPERM outside our own user namespace.
+    Errors: EPERM outside our own user namespace; ESTALE: what stands at /proc is no proc.
     Source: mount_namespaces(7).
     """
 
@@ -535,7 +537,7 @@ class ReadOnlyPaths(Step):
     """Make {targets} read-only.
 
     Why:    they control the kernel; reading them is harmless. What is not there is passed over.
-    Errors: EPERM outside our own user namespace.
+    Errors: EPERM outside our own user namespace; ESTALE: what stands at /proc is no proc.
     Source: mount_setattr(2).
     """
 
@@ -860,7 +862,8 @@ class Exec(Step):
             unless {inherit_signals}.
     Units:  a name without a slash is looked for in {path}, a list as in PATH; {environment} holds
             NAME=VALUE and is the whole environment.
-    Errors: ENOENT, EACCES, ENOEXEC, ELOOP, E2BIG: told apart by looking at the file.
+    Errors: ENOENT, EACCES, ENOEXEC, ELOOP, E2BIG: told apart by looking at the file; EACCES also
+            for a link to /proc/self/exe, which is the engine.
     Source: execve(2).
     """
 

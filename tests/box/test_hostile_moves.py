@@ -201,7 +201,7 @@ def evil(boxed):
     subprocess.run(["rm", "-rf", root], check=True)
 
 
-def test_rootfs_rm_follows_no_link_and_goes_to_any_depth(boxed, outside, evil):
+def test_rootfs_ls_and_rm_follow_no_link_and_go_to_any_depth(boxed, outside, evil):
     """A box that wrote to the tree may have left both."""
     environment = boxed.environment | {"XDG_DATA_HOME": str(boxed.scratch / "data")}
     root = evil
@@ -221,6 +221,7 @@ def test_rootfs_rm_follows_no_link_and_goes_to_any_depth(boxed, outside, evil):
     for path in (*root.parents[:3], root, root / "closed"):
         if os.geteuid() == 0:
             os.chown(path, boxed.uid, boxed.gid)
-    done = boxed.minibox("rootfs", "rm", "evil", env=environment)
-    assert (done.returncode, done.stderr) == (0, ""), done
+    for verb in (("ls",), ("rm", "evil")):
+        done = boxed.minibox("rootfs", *verb, env=environment)
+        assert (done.returncode, done.stderr) == (0, ""), done
     assert not root.exists() and outside.changes() == []
