@@ -55,6 +55,11 @@ def _unescape(field: str) -> str:
     return first + "".join(chr(int(part[:3], 8)) + part[3:] for part in rest)
 
 
+def lines(text: str) -> list[str]:
+    """The lines of a file of /proc: a name in them may have whatever else ends a line elsewhere."""
+    return [line for line in text.split("\n") if line]
+
+
 def _own(mount: str, root: str, path: str) -> str:
     """The directory of the cgroup *path* on *mount*, which shows the hierarchy from *root* on."""
     root = root.rstrip("/")
@@ -66,12 +71,12 @@ def _own(mount: str, root: str, path: str) -> str:
 def hierarchies(mountinfo: str, cgroup: str) -> tuple[Hierarchy, ...]:
     """What is mounted, from the texts of /proc/self/mountinfo and /proc/self/cgroup."""
     paths: dict[str, tuple[tuple[str, ...], str]] = {}
-    for line in cgroup.splitlines():
+    for line in lines(cgroup):
         number, names, path = line.split(":", 2)
         for name in names.split(","):
             paths[name] = tuple(n for n in names.split(",") if n in WANTED), path
     found: dict[tuple[str, ...], Hierarchy] = {}
-    for line in mountinfo.splitlines():
+    for line in lines(mountinfo):
         if " - cgroup" not in line:
             continue
         before, after = line.split(" - ", 1)

@@ -11,7 +11,7 @@ import errno
 import os
 
 from minibox import claim, mends
-from minibox.cgroups import SUBTREE, Hierarchy, available, current, handed_down, read, write
+from minibox.cgroups import SUBTREE, Hierarchy, available, current, handed_down, lines, read, write
 from minibox.errors import HostError, SpecError
 
 TYPE_CHECKING = False
@@ -119,8 +119,8 @@ def _ancestors_of(uid: int) -> Iterator[int]:
     """The processes above this one that are wholly *uid*'s, the nearest first."""
     pid = os.getppid()
     while pid > 1:
-        lines = read(f"/proc/{pid}/status").splitlines()
-        status = {name: value.split() for name, _, value in (line.partition(":") for line in lines)}
+        about = [line.partition(":") for line in lines(read(f"/proc/{pid}/status"))]
+        status = {name: value.split() for name, _, value in about}
         if set(status.get("Uid", ())) == {str(uid)}:
             yield pid
         pid = int(status["PPid"][0]) if "PPid" in status else 0

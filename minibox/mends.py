@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from errno import EINVAL, ENODEV, ENOSPC, ENOSYS, EPERM, errorcode
 
-from minibox.cgroups import Hierarchy, available, read
+from minibox.cgroups import Hierarchy, available, lines, read
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -37,7 +37,7 @@ def systemd() -> bool:
 def masks_of_proc(mountinfo: str) -> list[str]:
     """What is mounted on parts of /proc: with such, the kernel refuses a new, unmasked one. (Two
     directories are there to be mounted on, and hide nothing.)"""
-    targets = (line.split(" ")[4] for line in mountinfo.splitlines() if " - " in line)
+    targets = (line.split(" ")[4] for line in lines(mountinfo) if " - " in line)
     return sorted({target for target in targets if target.startswith("/proc/")
                    and target not in ("/proc/sys/fs/binfmt_misc", "/proc/fs/nfsd")})
 
@@ -70,7 +70,7 @@ def _user(error: int) -> tuple[str, str]:
         return "a seccomp filter forbids it, as an outer container sets one", OUTER
     if error in (EINVAL, ENOSYS):
         return "this kernel is built without them", "use a kernel with CONFIG_USER_NS=y"
-    mounts = (line.split(" ") for line in read("/proc/self/mountinfo").splitlines())
+    mounts = (line.split(" ") for line in lines(read("/proc/self/mountinfo")))
     if not any(fields[4] == "/" for fields in mounts):
         return "this is a chroot, where no user namespace can be made", "leave it (or pivot_root)"
     return "the kernel refuses", "look for a security module's word in `journalctl -k -n 20`"

@@ -5,7 +5,8 @@ from __future__ import annotations
 import contextlib
 import os
 
-from minibox.errors import SpecError
+from minibox.cgroups import lines
+from minibox.errors import SpecError, visible
 from minibox.record import Record, as_dict
 from minibox.spec import CAPABILITIES, NAMESPACES
 
@@ -58,11 +59,12 @@ class Seen(Record):
     def lines(self) -> Iterator[str]:
         """For people."""
         for name, text in self._rows():
-            yield f"{name:16}{'not permitted to see' if text is None else text}"
+            shown = "not permitted to see" if text is None else text
+            yield f"{name:16}" + "\n".join(map(visible, shown.split("\n")))
 
     def _rows(self) -> Iterator[tuple[str, str | None]]:
         yield "process", f"{self.pid} {self.name}"
-        yield "command", self.command
+        yield "command", None if self.command is None else visible(self.command)
         yield "uid, gid", f"{_set(self.uids)}; {_set(self.gids)}; groups {_set(self.groups)}"
         yield "uid map", None if self.uid_map is None else ", ".join(self.uid_map) or "none"
         yield "gid map", None if self.gid_map is None else ", ".join(self.gid_map) or "none"
@@ -81,7 +83,7 @@ class Seen(Record):
         yield "keyring", "a session keyring is seen from within only"
         yield "label", None if self.label is None else self.label or "none"
         yield "cgroup", None if self.cgroups is None else "\n".ljust(17).join(self.cgroups)
-        yield "root", self.root
+        yield "root", None if self.root is None else visible(self.root)
         yield "mounts", None if self.mounts is None or self.writable is None else (
             f"{self.mounts}, writable {len(self.writable)}: {' '.join(self.writable)}")
         yield "oom_score_adj", None if self.oom_score_adj is None else str(self.oom_score_adj)
@@ -109,7 +111,7 @@ def examine(pid: int) -> Seen:
     status_text = _read(f"{about}/status")
     if status_text is None:
         raise SpecError("pid", pid, "there is no such process, or this /proc hides it")
-    status = dict(line.split(":\t", 1) for line in status_text.splitlines() if ":\t" in line)
+    status = dict(line.split(":\t", 1) for line in lines(status_text) if ":\t" in line)
     command = _read(f"{about}/cmdline")
     cgroups, label = _lines(f"{about}/cgroup"), _read(f"{about}/attr/current")
     mounts, oom = _lines(f"{about}/mountinfo"), _read(f"{about}/oom_score_adj")
@@ -141,8 +143,8 @@ def writable(mounts: tuple[str, ...]) -> tuple[str, ...]:
     found = []
     for line in mounts:
         first, _, rest = line.partition(" - ")
-        words = first.split()
-        both = words[5].split(",") + rest.split()[2].split(",")
+        words = first.split(" ")
+        both = words[5].split(",") + rest.split(" ")[2].split(",")
         if "ro" not in both:
             found.append(words[4])
     return tuple(dict.fromkeys(found))
@@ -156,7 +158,7 @@ def _read(path: str) -> str | None:
 
 def _lines(path: str) -> tuple[str, ...] | None:
     text = _read(path)
-    return None if text is None else tuple(text.splitlines())
+    return None if text is None else tuple(lines(text))
 
 
 def _numbers(text: str) -> tuple[int, ...]:

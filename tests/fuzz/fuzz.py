@@ -15,6 +15,7 @@ found.
 from __future__ import annotations
 
 import argparse
+import functools
 import json
 import os
 import shutil
@@ -306,6 +307,7 @@ def name_of(block: bytes) -> str:
 
 # ---- building ----
 
+@functools.cache
 def build(target: str, way: str, checker: Path | None = None) -> Path:
     """The harness of *target*, built for *way*: an engine, replay or coverage.
     checker: what stands in the place of csrc/plan.c; then it is built beside that."""

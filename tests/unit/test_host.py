@@ -217,3 +217,8 @@ def test_facts_of_earlier_boots_go_when_new_ones_come(tmp_path, monkeypatch):
     old.touch()
     host._remember(PROBED)
     assert [path.name for path in old.parent.iterdir()] == [os.path.basename(host._path())]
+
+
+def test_a_mount_of_any_name_hides_no_other():
+    text = "1 0 0:1 / /a\x0bb\x85c rw - fuse x rw\n2 1 0:2 / /proc/kcore ro - tmpfs x ro\n"
+    assert len(cgroups.lines(text)) == 2 and mends.masks_of_proc(text) == ["/proc/kcore"]

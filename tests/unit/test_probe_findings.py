@@ -268,6 +268,19 @@ def test_a_mount_is_writable_if_neither_it_nor_its_file_system_is_read_only():
     assert process.writable(lines) == ("/", "/c")
 
 
+def test_a_mount_may_have_any_name():
+    assert process.writable(("1 0 0:1 / /a\x0bb\x85\u2028 rw - tmpfs x rw",)) == (
+        "/a\x0bb\x85\u2028",)
+
+
+def test_a_process_cannot_add_to_what_is_told_of_it():
+    command = ["sh", "-c", "read line", "\x1b[2J\nseccomp         filter\u202e"]
+    with subprocess.Popen(command, stdin=subprocess.PIPE) as child:
+        told = "\n".join(process.examine(child.pid).lines()).split("\n")
+    assert all(line.isprintable() for line in told)
+    assert sum(line.startswith("seccomp") for line in told) == 1
+
+
 def test_capabilities_are_told_by_name():
     assert process.capabilities(0) == ()
     assert process.capabilities(1 << 21 | 1 << 63) == ("SYS_ADMIN", "63")
