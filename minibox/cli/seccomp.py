@@ -45,7 +45,7 @@ class Policy:
         self.machine = machine
         self.program: Program = filter_for(machine, network=network, capabilities=capabilities)
         self.groups = policy.groups(capabilities)
-        self.rules = policy.rules(network, capabilities, True)
+        self.rules = policy.rules(network, capabilities, True, True)
         self.numbers = numbers(machine)
 
     def of(self, call: str) -> Group | Rule | None:

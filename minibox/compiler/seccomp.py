@@ -24,7 +24,8 @@ def filter_calls(draft: Draft) -> None:
         from minibox.seccomp import filter_for
 
         program = filter_for(host.machine, network=has_network(spec),
-                             capabilities=spec.capabilities, set_id=not _writes_to_host(spec))
+                             capabilities=spec.capabilities, set_id=not _writes_to_host(spec),
+                             init=spec.init)
     else:
         from minibox.seccomp.profile import from_profile
 

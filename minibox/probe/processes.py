@@ -50,7 +50,7 @@ PROBES: tuple[Probe, ...] = (
     Probe(id="processes.launcher-memory", question="can it read the memory of who started it?",
           held=HIDDEN, why="the launcher is outside the box, or holds it together"),
     _init("signal", "can it signal PID 1?",
-          "PID 1 acts on signals as its program says; the box ends with it", ("landlock",)),
+          "PID 1 acts on signals as its program says; the box ends with it"),
     _init("environ", "can it read the environment of PID 1?",
           "a launcher that stays as PID 1 still has the caller's secrets there"),
     _init("cmdline", "can it read the command line of PID 1?",

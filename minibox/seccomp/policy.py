@@ -119,7 +119,7 @@ GROUPS: tuple[Group, ...] = (
         sched_get_priority_min sched_rr_get_interval getpriority setpriority ioprio_get ioprio_set
         getcpu"""),
     Group(name="limits", why="to ask what one may use and has used, and to lower it", calls="""
-        getrlimit setrlimit getrusage sysinfo uname"""),
+        getrlimit setrlimit prlimit64 getrusage sysinfo uname"""),
     Group(name="sockets", why="what is done with a socket; which there can be is a rule", calls="""
         connect accept accept4 bind listen getsockname getpeername getsockopt setsockopt sendto
         recvfrom sendmsg recvmsg sendmmsg recvmmsg shutdown"""),
@@ -196,8 +196,6 @@ RULES: tuple[Rule, ...] = (
          deny=(Masked(argument=1, mask=0xFFFFFFFF, values=(TIOCSTI, TIOCLINUX, TIOCSETD)),)),
     Rule(call="personality", why="to ask which it is, or have the usual one; others weaken memory",
          allow=((Equal(argument=0, values=(LINUX, WHICH)),),)),
-    Rule(call="prlimit64", why="limits of its own processes; init has the same user id, and "
-         "needs what it has", deny=(Masked(argument=0, mask=0xFFFFFFFF, values=(1,)),)),
     Rule(call="socketpair", why="local ones only",
          allow=((Equal(argument=0, values=(UNIX,)),),)),
     *NO_DEVICES,
@@ -237,6 +235,14 @@ FILE_CAPABILITIES = tuple(
 """Likewise there, with SETFCAP: no attribute at all, as its name lies in memory."""
 
 
+SPARE_INIT = tuple(
+    Rule(call=call, why="any process but init, which has the same user id, and which only Landlock "
+         "of Linux 6.12 spares", deny=(Masked(argument=0, mask=0xFFFFFFFF, values=(1,)),))
+    for call in ("kill", "tkill", "tgkill", "rt_sigqueueinfo", "rt_tgsigqueueinfo", "pidfd_open",
+                 "prlimit64"))
+"""Where PID 1 is not the application itself."""
+
+
 def groups(capabilities: tuple[str, ...]) -> tuple[Group, ...]:
     """The groups, with those allowed that one of *capabilities* is for."""
     from minibox.record import replace
@@ -245,15 +251,18 @@ def groups(capabilities: tuple[str, ...]) -> tuple[Group, ...]:
                  for group in GROUPS)
 
 
-def rules(network: bool, capabilities: tuple[str, ...], set_id: bool) -> tuple[Rule, ...]:
-    """The rules on arguments. set_id: may it give files set-user-ID bits
-    and the like?"""
+def rules(network: bool, capabilities: tuple[str, ...], set_id: bool,
+          init: bool) -> tuple[Rule, ...]:
+    """The rules on arguments. set_id: may it give files set-user-ID bits and the like? init: is
+    PID 1 minibox's own?"""
     from minibox.record import replace
 
     socket = NETWORK if network else NO_NETWORK
     more = (one for name, those in WITH.items() if name in capabilities for one in those)
     found = {rule.call: replace(rule, deny=()) if set(rule.needs) & set(capabilities) else rule
              for rule in RULES}
+    if init:
+        found |= {rule.call: rule for rule in SPARE_INIT}
     found["socket"] = replace(socket, allow=(*socket.allow, *more))
     if not set_id:
         found |= {rule.call: rule for rule in SET_IDS}

@@ -21,7 +21,8 @@ from minibox.seccomp.profile import OPERATORS, from_profile
 from minibox.seccomp.program import ALLOW, ERRNO
 
 EPERM, ENOSYS = ERRNO | 1, ERRNO | 38
-VARIANTS = [{"network": network, "capabilities": capabilities, "set_id": set_id}
+VARIANTS = [{"network": network, "capabilities": capabilities, "set_id": set_id,
+             "init": "NET_RAW" not in capabilities}
             for network in (False, True) for set_id in (False, True)
             for capabilities in ((), ("NET_RAW", "SYS_ADMIN"), ("NET_ADMIN", "MKNOD", "SETFCAP"))]
 NAMES = {machine: names(machine) for machine in MACHINES}
@@ -109,7 +110,7 @@ def test_no_call_by_another_convention_passes(machine: str, number: int, values:
 
 def socket_verdict(family: int, kind: int, protocol: int, capabilities: tuple[str, ...] = (),
                    network: bool = True) -> int:
-    program = compile_policy("x86_64", network, capabilities, True)
+    program = compile_policy("x86_64", network, capabilities, True, True)
     return filters.run(program, "x86_64", 41, (family, kind, protocol, 0, 0, 0))
 
 
@@ -130,13 +131,13 @@ def test_a_capability_opens_the_sockets_that_it_is_for() -> None:
 
 
 def test_where_set_id_bits_are_refused_no_call_makes_a_file_with_them() -> None:
-    known, program = numbers("x86_64"), compile_policy("x86_64", False, ("MKNOD",), False)
+    known, program = numbers("x86_64"), compile_policy("x86_64", False, ("MKNOD",), False, True)
     for call, place in (("chmod", 1), ("open", 2), ("mknod", 1), ("mknodat", 2)):
         for mode, verdict in ((0o104755, EPERM), (0o102755, EPERM), (0o100755, ALLOW)):
             values = tuple(mode if n == place else 0 for n in range(6))
             assert filters.run(program, "x86_64", known[call], values) == verdict, call
     for capabilities, verdict in (((), ALLOW), (("SETFCAP",), EPERM)):
-        program = compile_policy("x86_64", False, capabilities, False)
+        program = compile_policy("x86_64", False, capabilities, False, True)
         assert filters.run(program, "x86_64", known["setxattr"], (2**64 - 1,) * 6) == verdict
 
 
@@ -165,7 +166,7 @@ def test_what_is_prepared_at_the_build_is_what_would_be_compiled() -> None:
     for machine in MACHINES:
         for network, set_id in itertools.product((False, True), repeat=2):
             assert filter_for(machine, network=network, set_id=set_id) == compile_policy(
-                machine, network, (), set_id)
+                machine, network, (), set_id, True)
 
 
 def test_a_machine_whose_calls_are_not_known_is_refused() -> None:
@@ -226,13 +227,13 @@ def test_numbers_are_those_of_the_kernels_headers() -> None:
 @pytest.mark.parametrize("network", [False, True])
 def test_groups_have_the_verdicts_of_libseccomp(machine: str, network: bool) -> None:
     theirs = filters.LibSeccomp(machine, ENOSYS)
-    ruled = {rule.call for rule in policy.rules(network, (), True)}
+    ruled = {rule.call for rule in policy.rules(network, (), True, True)}
     for group in policy.GROUPS:
         for call in group.calls.split():
             theirs.add(call, ALLOW if group.allowed else EPERM)
     unknown = {call for call in numbers(machine)
                if theirs.library.seccomp_syscall_resolve_name(call.encode()) < 0}
-    program, ours = theirs.program(), compile_policy(machine, network, (), True)
+    program, ours = theirs.program(), compile_policy(machine, network, (), True, True)
     for call, number in numbers(machine).items():
         if call not in ruled | unknown:
             assert filters.run(program, machine, number) == filters.run(ours, machine, number), call
@@ -358,4 +359,4 @@ def test_a_profile_of_any_depth_or_length_is_refused_in_words() -> None:
 
 def test_groups_and_rules_are_told_apart() -> None:
     assert all(isinstance(one, Group) for one in policy.GROUPS)
-    assert all(not (rule.allow and rule.deny) for rule in policy.rules(True, (), False))
+    assert all(not (rule.allow and rule.deny) for rule in policy.rules(True, (), False, True))
