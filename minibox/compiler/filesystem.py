@@ -30,10 +30,11 @@ from minibox.steps import (
 OPEN = ("nosuid", "nodev")
 LOCKED = ("ro", *OPEN)
 
-MASKED = ("/proc/acpi", "/proc/asound", "/proc/interrupts", "/proc/kcore", "/proc/keys",
-          "/proc/key-users", "/proc/kallsyms", "/proc/kmsg", "/proc/kpagecount", "/proc/kpageflags",
-          "/proc/latency_stats", "/proc/sched_debug", "/proc/scsi", "/proc/sysrq-trigger",
-          "/proc/timer_list", "/proc/timer_stats", "/proc/vmallocinfo")
+MASKED = ("/proc/acpi", "/proc/asound", "/proc/cmdline", "/proc/diskstats", "/proc/interrupts",
+          "/proc/kcore", "/proc/keys", "/proc/key-users", "/proc/kallsyms", "/proc/kmsg",
+          "/proc/kpagecount", "/proc/kpageflags", "/proc/latency_stats", "/proc/modules",
+          "/proc/partitions", "/proc/sched_debug", "/proc/scsi", "/proc/swaps",
+          "/proc/sysrq-trigger", "/proc/timer_list", "/proc/timer_stats", "/proc/vmallocinfo")
 BOOT_ID = "/proc/sys/kernel/random/boot_id"
 READ_ONLY = ("/proc/bus", "/proc/fs", "/proc/irq", "/proc/sys")
 
