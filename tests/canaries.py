@@ -3,24 +3,35 @@
 from __future__ import annotations
 
 import contextlib
-import importlib
 import os
-import secrets
-import socket
+import shutil
 import subprocess
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import minibox
+from minibox import probe
+from minibox.probe import canaries as usual
 from minibox.probe.record import Probe
+from minibox.probe.runtimes import set_user_id
 
 PROGRAM = Path(minibox.__file__).with_name("minibox-probe")
-NAMESPACES = ("net", "pid", "mnt", "user", "ipc", "uts", "cgroup")
+
+
+@dataclass(frozen=True)
+class Given:
+    """arguments: for the program; environment: what to start it with, besides its own; fd: a
+    directory to inherit; set_user_id: a copy of the program with that bit, if there can be one."""
+
+    arguments: tuple[str, ...]
+    environment: dict[str, str]
+    fd: int
+    set_user_id: Path | None
 
 
 def probes(*groups: str) -> tuple[Probe, ...]:
-    return tuple(probe for group in groups
-                 for probe in importlib.import_module(f"minibox.probe.{group}").PROBES)
+    return probe.catalogue(groups)
 
 
 def outcomes(text: str) -> dict[str, str]:
@@ -29,37 +40,29 @@ def outcomes(text: str) -> dict[str, str]:
                                                    text.splitlines())}
 
 
-def is_open(probe: Probe, outcome: str) -> bool:
-    return outcome not in (*probe.held, "unprovable")
-
-
-def _listen(family: int, address: str | tuple[str, int]) -> socket.socket:
-    listener = socket.socket(family, socket.SOCK_STREAM)
-    listener.bind(address)
-    listener.listen()
-    return listener
+def is_open(about: Probe, outcome: str) -> bool:
+    return outcome not in (*about.held, "unprovable")
 
 
 @contextlib.contextmanager
-def canaries(directory: Path, prefix: Sequence[str] = ()) -> Iterator[list[str]]:
-    """The arguments for the program. prefix: begins a command that is to be the caller's."""
-    abstract, path = f"minibox-test-{secrets.token_hex(8)}", str(directory / "canary-socket")
-    with contextlib.ExitStack() as stack:
-        tcp = stack.enter_context(_listen(socket.AF_INET, ("127.0.0.1", 0)))
-        stack.enter_context(_listen(socket.AF_UNIX, "\0" + abstract))
-        stack.enter_context(_listen(socket.AF_UNIX, path))
-        stack.callback(os.unlink, path)
-        os.chmod(path, 0o777)
-        process = stack.enter_context(subprocess.Popen([*prefix, "cat"], stdin=subprocess.PIPE,
-                                                       stdout=subprocess.PIPE))
+def canaries(directory: Path, prefix: Sequence[str] = ()) -> Iterator[Given]:
+    """What `minibox probe` makes, but with a process and a home of the caller's.
+
+    prefix: begins a command that is to be the caller's.
+    """
+    with (usual.canaries() as made,
+          subprocess.Popen([*prefix, "cat"], stdin=subprocess.PIPE, stdout=subprocess.PIPE,
+                           env=os.environ | made.environment) as process):
         assert process.stdin and process.stdout
         process.stdin.write(b"\n")
         process.stdin.flush()
         assert process.stdout.read(1) == b"\n"      # it is cat by now, with the caller's ids
-        made = [f"pid={process.pid}", f"abstract={abstract}", f"unix={path}",
-                f"tcp={tcp.getsockname()[1]}", f"uid={os.geteuid()}"]
-        if socket.has_ipv6:
-            tcp6 = stack.enter_context(_listen(socket.AF_INET6, ("::1", 0)))
-            made.append(f"tcp6={tcp6.getsockname()[1]}")
-        made += (f"{kind}ns={os.stat(f'/proc/self/ns/{kind}').st_ino}" for kind in NAMESPACES)
-        yield made
+        os.chmod(made.values["unix"], 0o777)
+        other = None
+        if os.geteuid() == 0:
+            other = directory / "set-user-id"
+            shutil.copy(PROGRAM, other)
+            set_user_id(str(other))
+        values = made.values | {"pid": str(process.pid), "home": str(directory)}
+        yield Given(tuple(f"{name}={value}" for name, value in values.items()), made.environment,
+                    made.fd, other)

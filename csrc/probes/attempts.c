@@ -62,3 +62,133 @@ int mb_same_namespace(const struct mb_given *given, struct mb_line *detail, cons
     mb_put(detail, link);
     return mb_number_in(link) == (uint64_t)host ? MB_OPEN : MB_HELD;
 }
+
+/* ---- several files ---- */
+
+/* Of two errors, the one that tells more: that there is no such file tells least. */
+static int graver(int error, int than)
+{
+    return than == -ENOENT ? error : than;
+}
+
+/* Is it the null device?  One that lies on another file masks it. */
+static bool is_null(int fd)
+{
+    struct stat about = {0};
+    return mb_fstat(fd, &about) == 0 && S_ISCHR(about.st_mode) && about.st_rdev == (1 << 8 | 3);
+}
+
+int mb_open_any(const char *const *paths, int flags, struct mb_line *detail)
+{
+    int result = -ENOENT;
+
+    for (; *paths; paths++) {
+        MB_FD fd = mb_open(*paths, flags | O_NONBLOCK | O_NOCTTY);
+        if (fd >= 0 && !is_null(fd)) {
+            mb_put(detail, *paths);
+            return MB_OPEN;
+        }
+        result = graver(fd < 0 ? fd : MB_HELD, result);
+    }
+    return result;
+}
+
+int mb_read_any(const char *const *paths, struct mb_line *detail)
+{
+    int result = -ENOENT;
+
+    for (; *paths; paths++) {
+        MB_FD fd = mb_open(*paths, O_RDONLY | O_NONBLOCK | O_NOCTTY);
+        uint64_t some;                      /* /proc/kpagecount gives no less */
+        ssize_t got = fd < 0 ? fd : mb_read(fd, &some, sizeof some);
+        if (got > 0) {
+            mb_put(detail, *paths);
+            return MB_OPEN;
+        }
+        result = graver(got < 0 ? (int)got : MB_HELD, result);
+    }
+    return result;
+}
+
+const char *mb_next_name(struct mb_names *names)
+{
+    const char *name;
+
+    do {
+        if (names->at >= names->size) {
+            names->at = 0;
+            names->size = mb_getdents64(names->dir, names->entries, sizeof names->entries);
+            if (names->size <= 0)
+                return NULL;
+        }
+        name = names->entries + names->at + 19;         /* struct linux_dirent64 */
+        names->at += *(uint16_t *)(void *)(names->entries + names->at + 16);
+    } while (!strcmp(name, ".") || !strcmp(name, ".."));
+    return name;
+}
+
+/* ---- mounts ---- */
+
+char *mb_mounts(void)
+{
+    static char text[1 << 18];
+    return mb_read_text("/proc/self/mountinfo", text, sizeof text) > 0 ? text : NULL;
+}
+
+/* Take the text up to *end* off *at*; NULL if there is none. */
+static char *take(char **at, char end)
+{
+    char *start = *at, *found = strchr(start, end);
+
+    if (!found)
+        return NULL;
+    *found = 0;
+    *at = found + 1;
+    return start;
+}
+
+/* "21 1 8:1 /root /point options shared:1 master:2 - type source options" */
+bool mb_next_mount(char **text, struct mb_mount *mount)
+{
+    char *line = take(text, '\n'), *field;
+
+    for (int skipped = 0; line && skipped < 4; skipped++)
+        if (!take(&line, ' '))
+            return false;
+    if (!line || !(mount->point = take(&line, ' ')) || !(mount->options = take(&line, ' ')))
+        return false;
+    for (mount->propagation = ""; (field = take(&line, ' ')) && strcmp(field, "-");)
+        if (!*mount->propagation)
+            mount->propagation = field;
+    mount->type = take(&line, ' ');
+    return mount->type != NULL;
+}
+
+bool mb_has_word(const char *list, const char *word)
+{
+    size_t size = strlen(word);
+
+    for (const char *at = list; at; at = strchr(at, ',') ? strchr(at, ',') + 1 : NULL)
+        if (!strncmp(at, word, size) && (at[size] == ',' || !at[size]))
+            return true;
+    return false;
+}
+
+/* ---- what a write would go to ---- */
+
+bool mb_is_passing(int fd)
+{
+    const uint32_t tmpfs = 0x01021994, ramfs = 0x858458f6, overlay = 0x794c7630;
+    struct statfs about = {0};
+    uint32_t type;
+
+    if (mb_fstatfs(fd, &about) < 0)
+        return false;
+    type = (uint32_t)about.f_type;
+    return type == tmpfs || type == ramfs || type == overlay;
+}
+
+int mb_unnamed_file(const char *directory)
+{
+    return mb_openat(AT_FDCWD, directory, O_TMPFILE | O_RDWR, 0600);
+}

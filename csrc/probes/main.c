@@ -1,5 +1,6 @@
 /* minibox-probe --list
    minibox-probe [--only ID,ID…] [name=value …]
+   minibox-probe --set-user-id         its status: 1 if the effective user id is not the real one
 
    Prints "id<TAB>outcome<TAB>detail" for each probe.  The outcome is open: the boundary was
    crossed; held; unprovable: it cannot be tried here; timeout; the name of the error that the kernel
@@ -9,7 +10,7 @@
 #include <linux/prctl.h>
 #include <sys/mman.h>
 #include <sys/wait.h>
-#include "probes.h"
+#include "attempts.h"
 
 enum mb_call mb_last_call;              /* sys.h notes the last call there; nobody asks here */
 
@@ -160,17 +161,6 @@ static void run(const struct mb_probe *probe, const struct mb_given *given,
     print(&line);
 }
 
-/* Is *id* in the list *only*, names with commas between? NULL: all are. */
-static bool wanted(const char *only, const char *id)
-{
-    size_t size = strlen(id);
-
-    for (const char *at = only; at; at = strchr(at, ',') ? strchr(at, ',') + 1 : NULL)
-        if (!strncmp(at, id, size) && (at[size] == ',' || !at[size]))
-            return true;
-    return !only;
-}
-
 static void list(void)
 {
     for (const struct mb_probe *const *group = groups; *group; group++)
@@ -195,6 +185,8 @@ int main(int argc, char **argv)
         list();
         return 0;
     }
+    if (argc == 2 && !strcmp(argv[1], "--set-user-id"))
+        return mb_geteuid() != (uid_t)MB_QUIET(__NR_getuid, 0);
     if (argc > 2 && !strcmp(argv[1], "--only")) {
         only = argv[2];
         argv += 2;
@@ -208,7 +200,7 @@ int main(int argc, char **argv)
     mb_sigprocmask(SIG_BLOCK, &child, &before.blocked);
     for (const struct mb_probe *const *group = groups; *group; group++)
         for (const struct mb_probe *probe = *group; probe->id; probe++)
-            if (wanted(only, probe->id))
+            if (!only || mb_has_word(only, probe->id))
                 run(probe, &given, &before, (struct answer *)(uintptr_t)page);
     return 0;
 }

@@ -59,7 +59,8 @@ def canaries() -> Iterator[Canaries]:
         values = _known() | stack.enter_context(_key(f"minibox-probe-{nonce}"))
         keeper = stack.enter_context(subprocess.Popen(
             [sys.executable, "-P", "-c", code, nonce], stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE, cwd="/", start_new_session=True))
+            stdout=subprocess.PIPE, cwd="/", start_new_session=True,
+            env=os.environ | {VARIABLE: nonce}))
         assert keeper.stdout
         made = json.loads(keeper.stdout.readline() or '{"error": "the keeper of canaries died"}')
         if "error" in made:

@@ -56,7 +56,8 @@ def test_every_canary_can_be_reached_where_there_is_no_box(boxed):
                  "processes.blocked-signals", "processes.session-shared",
                  "processes.controlling-terminal", "processes.terminal-input-inherited"):
         assert reached[name] == "open", name
-    assert "unprovable" not in reached.values()
+    assert {name for name, verdict in reached.items() if verdict == "unprovable"} <= (
+        {"leaks.accounts"} if boxed.uid == 0 else {"files.set-user-id"})
 
 
 @pytest.mark.needs("userns", "bwrap")

@@ -1,12 +1,12 @@
-"""In a box every probe holds; on the bare host it is open, or nothing is proved by its holding.
-
-Here are the groups that need no canary but a process, sockets and namespaces of the host."""
+"""In a box every probe holds; on the bare host it is open, or nothing is proved by its holding."""
 
 from __future__ import annotations
 
 import contextlib
 import fcntl
 import os
+import pwd
+import resource
 import signal
 import subprocess
 import termios
@@ -15,22 +15,26 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from canaries import PROGRAM, canaries, is_open, outcomes, probes
+from canaries import PROGRAM, Given, canaries, is_open, outcomes, probes
 
-GROUPS = ("processes", "network", "kernel", "privileges")
-PROBES = {probe.id: probe for probe in probes(*GROUPS)}
+PROBES = {probe.id: probe for probe in probes()}
 LAYERS = sorted({layer for probe in PROBES.values() for layer in probe.layers} - {"view"})
-"""Without "view" a box of root's is a user's in the host's own tree, and no fair comparison."""
+"""Without "view" a box of root's is a user's in the host's own tree: a test of its own."""
 
-NEEDS_SYS_RESOURCE = {"privileges.memory-map", "privileges.executable-name"}
+NEEDS_SYS_RESOURCE = {
+    "files.namespace-limits", "privileges.memory-map", "privileges.executable-name",
+    "resources.hard-limit-raised", "resources.oom-score", "resources.pipe-size"}
 CAP_SYS_RESOURCE = 24
 
 
 @contextlib.contextmanager
-def careless() -> Iterator[dict[str, Any]]:
-    """How a careless caller starts something: with a terminal that leads a session, a descriptor of
-    the host, signals that are ignored and blocked, and files for all."""
+def careless(caller: Any, given: Given) -> Iterator[dict[str, Any]]:
+    """How a careless caller starts something: with a terminal that leads a session, descriptors and
+    a variable of the host, messages to a file, ignored and blocked signals, and files for all."""
     master, slave = os.openpty()
+    messages = caller.scratch / "messages"
+    messages.touch()
+    messages.chmod(0o666)
     try:
         def prepare() -> None:
             os.setsid()
@@ -39,24 +43,32 @@ def careless() -> Iterator[dict[str, Any]]:
             os.umask(0)
             signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGUSR1})
 
-        yield {"pass_fds": (slave,), "preexec_fn": prepare, "stdin": slave}
+        with messages.open("a") as stderr:
+            yield {"pass_fds": (slave, given.fd), "preexec_fn": prepare, "stdin": slave,
+                   "capture_output": False, "stdout": subprocess.PIPE, "stderr": stderr,
+                   "env": caller.environment | given.environment}
     finally:
         os.close(master)
         os.close(slave)
 
 
-def opened(done: subprocess.CompletedProcess[str]) -> set[str]:
-    """The probes of these groups that were open."""
-    assert done.returncode == 0, done.stderr
+def opened(done: subprocess.CompletedProcess[str], messages: Path) -> set[str]:
+    """The probes that were open."""
+    assert done.returncode == 0, messages.read_text()
     found = outcomes(done.stdout)
     return {name for name, probe in PROBES.items() if is_open(probe, found[name])}
 
 
 def in_a_box(caller: Any, *options: str) -> set[str]:
     """The probes that are open in a box that a careless caller starts."""
-    with canaries(caller.scratch, caller.prefix) as given, careless() as start:
-        return opened(caller.minibox("run", *options, "-v", f"{PROGRAM}:/probe:ro", "--", "/probe",
-                                     *given, **start))
+    with canaries(caller.scratch, caller.prefix) as given, careless(caller, given) as start:
+        volumes = ["-v", f"{PROGRAM}:/probe:ro"]
+        more = []
+        if given.set_user_id:
+            volumes += ["-v", f"{given.set_user_id}:/set-user-id:ro"]
+            more = ["setuid=/set-user-id"]
+        return opened(caller.minibox("run", *options, *volumes, "--", "/probe", *given.arguments,
+                                     *more, **start), caller.scratch / "messages")
 
 
 def held_by(layer: str) -> set[str]:
@@ -73,24 +85,47 @@ def test_a_wall_left_out_opens_what_it_alone_holds(root_boxed: Any, layer: str) 
     found = in_a_box(root_boxed, "--without", layer)
     assert found <= held_by(layer)
     on_host = bare(root_boxed)
-    assert {on_host[name] for name in held_by(layer) - found} <= {"ENOSYS"}, "not in this kernel"
+    assert {name for name in held_by(layer) - found if not is_absent(name, on_host[name])} == set()
+
+
+@pytest.mark.needs("root")
+def test_without_a_view_of_its_own_the_files_of_the_host_are_in_reach(root_boxed: Any) -> None:
+    with canaries(root_boxed.scratch) as given, careless(root_boxed, given) as start:
+        found = opened(root_boxed.minibox("run", "--without", "view", "--", str(PROGRAM),
+                                          *given.arguments, **start),
+                       root_boxed.scratch / "messages")
+    assert {name for name in held_by("view") if name.startswith("files.")} <= found
+    assert {"leaks.machine-id", "leaks.homes", "leaks.hardware"} <= found
+
+
+def test_the_program_needs_nothing_around_it(tmp_path: Path) -> None:
+    (tmp_path / "probe").write_bytes(PROGRAM.read_bytes())
+    (tmp_path / "probe").chmod(0o755)
+    done = subprocess.run(["unshare", "--user", "--map-root-user", "chroot", tmp_path, "/probe",
+                           "file=/etc/passwd", "mount=/", "home=/root", "setuid=/none", "env=HOME"],
+                          capture_output=True, text=True, check=True)
+    found = outcomes(done.stdout)
+    assert list(found) == list(PROBES)
+    assert {"timeout", "SIGSEGV", "SIGBUS", "SIGILL"}.isdisjoint(found.values())
+    assert found["files.host-canary"] == found["devices.kernel-log"] == "ENOENT"
 
 
 # ---- on the host itself ----
 
 def bare(caller: Any) -> dict[str, str]:
-    with canaries(caller.scratch, caller.prefix) as given, careless() as start:
-        return outcomes(caller.command(str(PROGRAM), *given, **start).stdout)
+    with canaries(caller.scratch, caller.prefix) as given, careless(caller, given) as start:
+        own = [f"setuid={given.set_user_id}"] if given.set_user_id else []
+        return outcomes(caller.command(str(PROGRAM), *given.arguments, *own, **start).stdout)
 
 
 def beside_init(caller: Any) -> dict[str, str]:
     """With a PID 1 that is no better than this caller, groups and capabilities to inherit."""
-    with canaries(caller.scratch) as given, careless() as start:
+    with canaries(caller.scratch) as given, careless(caller, given) as start:
         done = caller.command(
             "setpriv", "--groups", "4", "--inh-caps", "+net_raw", "--ambient-caps", "+net_raw",
             "unshare", "--pid", "--fork", "--mount-proc", "sh", "-c", '"$@"; exit $?', "sh",
-            str(PROGRAM), *given, **start)
-    assert done.returncode == 0, done.stderr
+            str(PROGRAM), *given.arguments, **start)
+    assert done.returncode == 0
     return outcomes(done.stdout)
 
 
@@ -101,9 +136,30 @@ def _lines(path: str) -> Callable[[], bool]:
 FIRST_NETWORK = 0xEFFFFFF9
 """The inode of the first network namespace since Linux 6.18, which has file handles of them."""
 
+def _none_in(*paths: str) -> Callable[[], bool]:
+    """Is there nothing in these directories, or in these files?"""
+    def empty(path: Path) -> bool:
+        if path.is_dir():
+            return not any(path.iterdir())
+        return not path.exists() or not path.stat().st_size
+    return lambda: all(map(empty, map(Path, paths)))
+
+
+def _at_most(limit: int, most: int) -> Callable[[], bool]:
+    return lambda: 0 <= resource.getrlimit(limit)[1] <= most
+
+
 ABSENT: dict[str, Callable[[], bool]] = {
     # no host lets an unknown call in; the others a host may lack
     "kernel.unknown-call": lambda: True,
+    "files.propagation": lambda: "shared:" not in Path("/proc/self/mountinfo").read_text(),
+    "leaks.accounts": lambda: True,                 # a test of its own: it wants another canary
+    "leaks.debugging": _none_in("/sys/kernel/debug", "/sys/kernel/tracing"),
+    "leaks.logins": _none_in("/var/log/wtmp", "/run/utmp", "/var/log/lastlog", "/var/log/btmp"),
+    "leaks.swap-areas": _lines("/proc/swaps"),
+    "leaks.service-sockets": lambda: True,          # there need be none that lets everyone in
+    "resources.processes": _at_most(resource.RLIMIT_NPROC, 16384),
+    "resources.open-files": _at_most(resource.RLIMIT_NOFILE, 4096),
     "network.host-namespace-by-handle":
         lambda: os.stat("/proc/self/ns/net").st_ino != FIRST_NETWORK,
     "network.routes": _lines("/proc/net/route"),
@@ -111,6 +167,18 @@ ABSENT: dict[str, Callable[[], bool]] = {
     "network.routes-ipv6": _lines("/proc/net/if_inet6"),
     "network.way-out-ipv6": _lines("/proc/net/if_inet6"),
 }
+
+
+FOR_CANARIES = {name for name in PROBES if "host-canary" in name or "made-in" in name} | {
+    "leaks.shared-file", "leaks.shared-memory", "leaks.home", "leaks.environment-of-others"}
+"""What these try is made by the test, and has to be there."""
+
+
+def is_absent(name: str, outcome: str) -> bool:
+    """Is what this probe tries not there at all, neither in this kernel nor on this host?"""
+    return (outcome in ("ENOSYS", "EAFNOSUPPORT", "EPROTONOSUPPORT")
+            or (outcome == "ENOENT" and name not in FOR_CANARIES)
+            or (name in ABSENT and ABSENT[name]()))
 
 
 def _has_capability(number: int) -> bool:
@@ -125,11 +193,9 @@ def test_every_probe_is_open_on_the_host_or_the_host_lacks_what_it_tries(
     seen = [as_root, bare(user_boxed), beside_init(root_boxed)]
     never = {name: as_root[name] for name, probe in PROBES.items()
              if not any(is_open(probe, found[name]) for found in seen)}
-    unexplained = {
-        name: outcome for name, outcome in never.items()
-        if outcome not in ("ENOSYS", "EAFNOSUPPORT", "EPROTONOSUPPORT")     # not in this kernel
-        and not (name in ABSENT and ABSENT[name]())
-        and not (name in NEEDS_SYS_RESOURCE and not _has_capability(CAP_SYS_RESOURCE))}
+    unexplained = {name: outcome for name, outcome in never.items()
+                   if not is_absent(name, outcome)
+                   and not (name in NEEDS_SYS_RESOURCE and not _has_capability(CAP_SYS_RESOURCE))}
     assert unexplained == {}
 
 
@@ -153,3 +219,10 @@ def test_trying_changes_nothing_on_the_host(root_boxed: Any) -> None:
     before = state()
     bare(root_boxed)
     assert state() == before
+
+
+def test_an_account_of_the_host_is_known_by_its_home() -> None:
+    home = next(one.pw_dir for one in pwd.getpwall() if one.pw_dir not in ("/", "/root"))
+    done = subprocess.run([PROGRAM, "--only", "leaks.accounts", f"home={home}"], check=True,
+                          capture_output=True, text=True)
+    assert done.stdout == "leaks.accounts\topen\t\n"
