@@ -4,9 +4,9 @@
     python docs/make_probes.py [--check] [ROOT.json USER.json WALLS.json]
 
 The catalogue is made from minibox/probe.  What was measured is taken from the files, of
-`minibox probe --compare ... --json` as root and as a user, and of `minibox probe --ablate --json`
-as root; without them it stays as it is in the page.  --check: only say, by the exit status, whether
-the page is as it would be written.
+`minibox probe --compare ... --json` as root and as a user, and of `minibox probe --ablate --pairs
+--json` as root; without them it stays as it is in the page.  --check: only say, by the exit status,
+whether the page is as it would be written.
 """
 
 from __future__ import annotations
@@ -79,6 +79,8 @@ def walls(found: dict) -> str:
         shown = ", ".join(f"`{name}`" for name in opened[:4])
         more = f" and {len(opened) - 4} more" if len(opened) > 4 else ""
         why = f"cannot be left out here: {one['reason']}" if one["reason"] else one["keep"]
+        for layer, names in one["together"].items():
+            why += f"; without {layer} too: " + ", ".join(f"`{name}`" for name in names)
         lines.append(f"| {'+'.join(one['layers'])} | {len(opened)} | {shown + more or why} |")
     return "\n".join(lines) + "\n"
 
@@ -89,7 +91,7 @@ def measured(root: dict, user: dict, ablation: dict) -> str:
     return "\n".join([
         f"Linux {root['kernel']} {root['machine']}, {root['date']}, by", "",
         "```sh", "# as root, and as a user", f"minibox probe --json --compare {runtimes}",
-        "# as root", "minibox probe --json --ablate", "```", "",
+        "# as root", "minibox probe --json --ablate --pairs", "```", "",
         "`open` is the number that matters. A user has more `unproven` ones: what no user may do "
         "on this host anyway. In the row `none`, this host itself, `held` is what it refuses.", "",
         comparison(root), comparison(user), walls(ablation)])

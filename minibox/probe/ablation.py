@@ -30,8 +30,8 @@ KEEP = {
     "pivot-root": "chroot holds as well while there are no capabilities and no directory is open; "
                   "pivot-root leaves no mount of the host to come back to",
     "view": "Landlock holds writes, but nothing else would hide the host's files",
-    "propagation": "without CAP_SYS_ADMIN nothing is mounted from within, but the host's own later "
-                   "mounts would appear",
+    "propagation": "where the host's mounts are shared, as systemd has them, later ones would "
+                   "appear in the box; where they are private nothing is to be seen",
     "masks": "user ids guard the same files, where the kernel asks for ids of the host",
     "read-only-paths": "user ids and Landlock hold /proc/sys; the first fails for files of a "
                        "namespace that is the box's, the second where the kernel lacks it",
@@ -54,8 +54,8 @@ KEEP = {
     "pids": "RLIMIT_NPROC holds where no cgroup does",
     "oom-score": "the kernel counts memory first; this decides when the host itself has none",
     "session": "TIOCSTI is refused by the filter, and the caller's terminal is not passed on",
-    "streams": "Landlock does not reach open descriptors: nothing else keeps a file of the host "
-               "from being opened again by /proc/self/fd",
+    "streams": "Landlock keeps a file of the host from being opened again by /proc/self/fd, but "
+               "not from being cut short through the descriptor itself",
     "descriptors": "minibox's own descriptors are closed on exec; this closes what its caller left "
                    "open",
     "environment": "nothing else keeps the caller's variables from the box",
