@@ -34,8 +34,10 @@ check: venv
 
 asan: venv
 	CFLAGS="$(SANITIZE)" MINIBOX_STATIC=0 $(RUN) -c \
-	    'import setup; setup.build_engine("build/asan/minibox-engine")'
-	MINIBOX_ENGINE=$(CURDIR)/build/asan/minibox-engine ASAN_OPTIONS=detect_leaks=0 \
+	    'import setup; setup.build_engine("build/asan/minibox-engine"); \
+	    setup.build_probe("build/asan/minibox-probe")'
+	MINIBOX_ENGINE=$(CURDIR)/build/asan/minibox-engine \
+	    MINIBOX_PROBE=$(CURDIR)/build/asan/minibox-probe ASAN_OPTIONS=detect_leaks=0 \
 	    $(RUN) -m pytest tests/unit tests/box tests/fault $(NOT_SANITIZED)
 
 # KEEP=--keep adds to the corpus what reaches something new.

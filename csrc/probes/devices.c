@@ -191,8 +191,8 @@ static int MB_ATTEMPT(nodes_honoured)
     while (mb_next_mount(&text, &mount)) {
         struct stat about;
         if (mb_has_word(mount.options, "nodev") || mb_has_word(mount.options, "ro") ||
-            !strcmp(mount.type, "devpts") || !strcmp(mount.type, "mqueue"))
-            continue;
+            mb_has_word("proc,sysfs,cgroup,cgroup2,devpts,mqueue", mount.type))
+            continue;                       /* nor are there nodes in what the kernel makes up */
         if (mb_fstatat(AT_FDCWD, mount.point, &about, 0) == 0 && S_ISDIR(about.st_mode)) {
             mb_put(detail, mount.point);
             return MB_OPEN;

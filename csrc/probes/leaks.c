@@ -163,7 +163,7 @@ static int rows(const char *const *paths, struct mb_line *detail)
 
 static int MB_ATTEMPT(shared_memory_listed)
 {
-    return rows(MB_PATHS("/proc/sysvipc/shm"), detail);
+    return rows(MB_PATHS("/proc/sysvipc/shm", "/proc/sysvipc/sem", "/proc/sysvipc/msg"), detail);
 }
 
 static int MB_ATTEMPT(shared_file)
@@ -203,16 +203,40 @@ static int entries(const char *const *paths, struct mb_line *detail)
     static int MB_ATTEMPT(name) { return entries(MB_PATHS(__VA_ARGS__), detail); }
 
 LIST_ATTEMPT(shared_files_listed, "/dev/shm")
-LIST_ATTEMPT(control_groups, "/sys/fs/cgroup")
 LIST_ATTEMPT(hardware, "/sys/devices", "/sys/bus")
 LIST_ATTEMPT(disks_in_sysfs, "/sys/block", "/sys/dev/block")
-LIST_ATTEMPT(networks_in_sysfs, "/sys/class/net")
 LIST_ATTEMPT(modules_in_sysfs, "/sys/module")
 LIST_ATTEMPT(firmware, "/sys/firmware", "/proc/acpi", "/proc/device-tree")
 LIST_ATTEMPT(debugging, "/sys/kernel/debug", "/sys/kernel/tracing")
 LIST_ATTEMPT(runtime_directories, "/run/user", "/run/systemd", "/run/lock")
 LIST_ATTEMPT(packages, "/var/lib/dpkg", "/var/lib/rpm", "/var/lib/pacman")
 LIST_ATTEMPT(services, "/etc/systemd/system", "/etc/init.d")
+
+/* Its own cgroup has none below it: any that is there is the host's, or another box's. */
+static int MB_ATTEMPT(control_groups)
+{
+    static const char *const hierarchies[] = {
+        "/sys/fs/cgroup", "/sys/fs/cgroup/unified", "/sys/fs/cgroup/systemd",
+        "/sys/fs/cgroup/memory", "/sys/fs/cgroup/pids", "/sys/fs/cgroup/cpu",
+    };
+    int result = -ENOENT;
+
+    for (size_t at = 0; at < sizeof hierarchies / sizeof *hierarchies; at++) {
+        MB_FD dir = mb_open(hierarchies[at], O_RDONLY | O_DIRECTORY);
+        struct mb_names names = { .dir = dir };
+        struct stat about;
+        const char *name;
+        if (dir < 0 || mb_fstatat(dir, "cgroup.procs", &about, 0) < 0)
+            continue;                       /* a directory of hierarchies, or nothing */
+        result = MB_HELD;
+        while ((name = mb_next_name(&names)))
+            if (mb_fstatat(dir, name, &about, AT_SYMLINK_NOFOLLOW) == 0 && S_ISDIR(about.st_mode)) {
+                mb_put(detail, name);
+                return MB_OPEN;
+            }
+    }
+    return result;
+}
 
 static int MB_ATTEMPT(home)
 {
@@ -376,7 +400,6 @@ const struct mb_probe mb_leaks_probes[] = {
     { "leaks.disks-in-sysfs", disks_in_sysfs },
     { "leaks.swap-areas", swap_areas },
     { "leaks.hardware", hardware },
-    { "leaks.networks-in-sysfs", networks_in_sysfs },
     { "leaks.product", product },
     { "leaks.firmware", firmware },
     { "leaks.debugging", debugging },

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import os
 import re
 import subprocess
 from pathlib import Path
@@ -12,7 +13,8 @@ from minibox.probe.record import Probe
 from minibox.spec import LAYERS
 
 GROUPS = ("files", "processes", "network", "devices", "kernel", "resources", "privileges", "leaks")
-PROGRAM = Path(minibox.__file__).with_name("minibox-probe")
+PROGRAM = Path(os.environ.get("MINIBOX_PROBE")
+               or Path(minibox.__file__).with_name("minibox-probe"))
 OUTCOME = re.compile(r"held|timeout|E[A-Z0-9]+|SIG[A-Z0-9]+")
 
 
@@ -68,3 +70,17 @@ def test_a_probe_without_its_canary_proves_nothing() -> None:
 def test_an_error_that_the_kernel_gives_is_an_outcome(tmp_path: Path) -> None:
     assert run("--only", "files.host-canary", f"file={tmp_path}/none") == [
         "files.host-canary\tENOENT\t"]
+
+
+def test_every_attempt_comes_to_an_outcome(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    given = [f"file={tmp_path}/file", f"mount={tmp_path}", f"home={tmp_path}", "env=HOME", "shm=no",
+             "hostname=no", "machine_id=no", "boot_id=no", "shmkey=1", "key=no", "setuid=/none"]
+    done = subprocess.run([PROGRAM, *given], capture_output=True, text=True, check=True)
+    assert done.stderr == ""                    # a sanitizer would say what is wrong
+    outcomes = {line.split("\t")[1] for line in done.stdout.splitlines()}
+    assert len(done.stdout.splitlines()) == len(probes())
+    assert all(outcome in ("open", "unprovable") or OUTCOME.fullmatch(outcome)
+               for outcome in outcomes), outcomes
+    assert not outcomes & {"timeout", "SIGABRT", "SIGBUS", "SIGILL", "SIGSEGV"}
+    assert [path.name for path in tmp_path.iterdir()] == ["file"]
