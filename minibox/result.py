@@ -391,7 +391,9 @@ def describe_refused(result: Result) -> str:
     """Those calls in one line, for people."""
     told = ", ".join(f"{one.call or 'others'} x{one.count} ({one.action})"
                      for one in result.refused)
-    return f"refused by seccomp: {told or 'nothing'}"
+    named = next((one.call for one in result.refused if one.call), None)
+    more = f"; why: `minibox seccomp show --syscall {named}`" if named else ""
+    return f"refused by seccomp: {told or 'nothing'}{more}"
 
 
 def size(count: float) -> str:
