@@ -87,3 +87,12 @@ class LibSeccomp:
             os.close(fd)
             self.library.seccomp_release(self.context)
         return struct.unpack(f"<{len(code) // 8}q", code)
+
+
+def numbers(machine: str, among: Iterable[int]) -> dict[str, int]:
+    """Name to number of the calls that libseccomp knows."""
+    library = ctypes.CDLL(ctypes.util.find_library("seccomp") or "libseccomp.so.2")
+    library.seccomp_syscall_resolve_num_arch.restype = ctypes.c_char_p
+    found = {library.seccomp_syscall_resolve_num_arch(
+        ctypes.c_uint32(AUDIT_ARCH[machine]), number): number for number in among}
+    return {name.decode(): number for name, number in found.items() if name}

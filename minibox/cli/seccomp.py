@@ -46,6 +46,9 @@ class Policy:
         self.program: Program = filter_for(machine, network=network, capabilities=capabilities)
         self.groups = policy.groups(capabilities)
         self.rules = policy.rules(network, capabilities, True, True)
+        self.on_host_files = {
+            rule.call: rule for rule in policy.rules(network, capabilities, False, True)
+            if rule not in self.rules}
         self.numbers = numbers(machine)
 
     def of(self, call: str) -> Group | Rule | None:
@@ -74,6 +77,9 @@ def main(argv: Sequence[str]) -> int:
         told = of_call(found, str(options["syscall"]))
         lines = [f"{told['call']} ({told['number']} on {found.machine}): {told['verdict']}",
                  f"  group: {told['group']}", f"  why:   {told['why']}"]
+        if there := told["on_host_files"]:
+            lines += [f"With --rw, --keep or a writable volume: {there['verdict']}",
+                      f"  why:   {there['why']}"]
         answer: object = told
     elif "bpf" in options:
         answer = lines = list(disassembly(found.program, {
@@ -104,6 +110,8 @@ def asked_for(options: dict[str, Any]) -> Policy:
 
 def of_call(found: Policy, word: str) -> dict[str, Any]:
     """What is said of one call."""
+    from minibox.seccomp.words import verdict
+
     names = {str(number): name for name, number in found.numbers.items()}
     call = names.get(word, word)
     if call not in found.numbers:
@@ -113,38 +121,16 @@ def of_call(found: Policy, word: str) -> dict[str, Any]:
         hint = f"did you mean {near[0]}?" if near else "see the names in `man 2 syscalls`"
         raise SpecError("syscall", word, f"{found.machine} has no such call that minibox knows: "
                         + hint)
-    one = found.of(call)
-    return {"call": call, "number": found.numbers[call],
-            "verdict": verdict(one) if one else "ENOSYS",
+    one, there = found.of(call), found.on_host_files.get(call)
+    return {"call": call, "number": found.numbers[call], "verdict": verdict(one),
             "group": getattr(one, "name", "a rule on its arguments") if one else "none",
-            "why": one.why if one else UNKNOWN.partition(": ")[2]}
-
-
-def verdict(one: Group | Rule) -> str:
-    """In words: allowed, refused, or on which condition."""
-    from minibox.seccomp.policy import Bits, Equal, Group
-
-    def condition(test: Any) -> str:
-        if isinstance(test, Equal):
-            return f"argument {test.argument} is {' or '.join(map(hex, test.values))}"
-        if isinstance(test, Bits):
-            return f"argument {test.argument} has a bit of {test.mask:#x}"
-        cut = "" if test.mask == 0xFFFFFFFF else f" & {test.mask:#x}"
-        return f"argument {test.argument}{cut} is {' or '.join(map(hex, test.values))}"
-
-    if isinstance(one, Group):
-        needs = f", allowed with --cap-add {' or '.join(one.needs)}" if one.needs else ""
-        return "allowed" if one.allowed else f"EPERM{needs}"
-    if one.deny:
-        return "allowed, but EPERM where " + ", or ".join(map(condition, one.deny))
-    if one.allow:
-        return "EPERM, but allowed where " + ", or ".join(
-            " and ".join(map(condition, tests)) for tests in one.allow)
-    return "allowed"
+            "why": one.why if one else UNKNOWN.partition(": ")[2],
+            "on_host_files": {"verdict": verdict(there), "why": there.why} if there else None}
 
 
 def as_json(one: Group | Rule) -> dict[str, Any]:
     from minibox.seccomp.policy import Group
+    from minibox.seccomp.words import verdict
 
     calls = one.calls.split() if isinstance(one, Group) else [one.call]
     return {"group": getattr(one, "name", None), "calls": calls, "verdict": verdict(one),
@@ -154,6 +140,8 @@ def as_json(one: Group | Rule) -> dict[str, Any]:
 def table(found: Policy, calls: bool) -> Iterator[str]:
     """A line for each group, then the rules; what is not listed comes last."""
     from textwrap import wrap
+
+    from minibox.seccomp.words import verdict
 
     for title, allowed in (("allowed", True), ("refused: EPERM", False)):
         yield title
@@ -174,6 +162,11 @@ def table(found: Policy, calls: bool) -> Iterator[str]:
                 yield from wrap(verdict(rule), 96, initial_indent=" " * 27,
                                 subsequent_indent=" " * 27)
     yield ""
+    told = {rule.why: [other.call for other in found.on_host_files.values()
+                       if other.why == rule.why and other.call in found.numbers]
+            for rule in found.on_host_files.values()}
+    for why, among in told.items():
+        yield f"with --rw, --keep or a writable volume also {', '.join(among)}: {why}"
     rest = [call for call in found.numbers if not found.of(call)]
     yield f"all others, such as {', '.join(rest[:4])}: {UNKNOWN}"
     yield f"the program has {len(found.program)} instructions on {found.machine} (--bpf)"

@@ -14,7 +14,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from minibox.errors import HostError, SpecError
-from minibox.seccomp import compile_policy, filter_for, policy
+from minibox.seccomp import compile_policy, filter_for, policy, words
 from minibox.seccomp.numbers import AUDIT_ARCH, MACHINES, names, numbers
 from minibox.seccomp.policy import Bits, Equal, Group, Masked, Rule
 from minibox.seccomp.profile import ACTIONS, OPERATORS, from_profile
@@ -221,6 +221,16 @@ def test_numbers_are_those_of_the_kernels_headers() -> None:
     assert {name: number for name, number in numbers("x86_64").items() if name in found} == found
 
 
+@pytest.mark.parametrize("machine", MACHINES)
+def test_numbers_are_those_that_libseccomp_knows(machine: str) -> None:
+    theirs = filters.numbers(machine, range(1024))
+    ours = numbers(machine)
+    assert len(theirs) > 280 and theirs == {name: ours.get(name) for name in theirs}
+    newest = max(theirs.values())
+    younger = {335, 336} if machine == "x86_64" else set()          # uretprobe, uprobe
+    assert set(NAMES[machine]) & set(range(newest + 1)) == set(theirs.values()) | younger
+
+
 # ---- beside libseccomp ---------------------------------------------------------------------------
 
 @pytest.mark.parametrize("machine", MACHINES)
@@ -402,3 +412,10 @@ def test_a_profile_of_any_depth_or_length_is_refused_in_words() -> None:
 def test_groups_and_rules_are_told_apart() -> None:
     assert all(isinstance(one, Group) for one in policy.GROUPS)
     assert all(not (rule.allow and rule.deny) for rule in policy.rules(True, (), False, True))
+
+
+def test_all_conditions_have_names_for_their_values() -> None:
+    """But for the persona that asks, which has none in C either."""
+    for place, rule in RULED:
+        said = words.verdict(rule).replace("0xffffffff (which", "")
+        assert "0x" not in said, (VARIANTS[place], said)
