@@ -30,13 +30,14 @@ from minibox.steps import (
 OPEN = ("nosuid", "nodev")
 LOCKED = ("ro", *OPEN)
 
-MASKED = ("/proc/acpi", "/proc/asound", "/proc/cmdline", "/proc/diskstats", "/proc/interrupts",
-          "/proc/kcore", "/proc/keys", "/proc/key-users", "/proc/kallsyms", "/proc/kmsg",
-          "/proc/kpagecount", "/proc/kpageflags", "/proc/latency_stats", "/proc/modules",
-          "/proc/partitions", "/proc/sched_debug", "/proc/scsi", "/proc/swaps",
-          "/proc/sysrq-trigger", "/proc/timer_list", "/proc/timer_stats", "/proc/vmallocinfo")
+MASKED = ("/proc/acpi", "/proc/asound", "/proc/bus", "/proc/cmdline", "/proc/diskstats", "/proc/fs",
+          "/proc/interrupts", "/proc/kcore", "/proc/keys", "/proc/key-users", "/proc/kallsyms",
+          "/proc/kmsg", "/proc/kpagecount", "/proc/kpageflags", "/proc/latency_stats",
+          "/proc/locks", "/proc/modules", "/proc/partitions", "/proc/sched_debug", "/proc/scsi",
+          "/proc/softirqs", "/proc/swaps", "/proc/sysrq-trigger", "/proc/timer_list",
+          "/proc/timer_stats", "/proc/vmallocinfo")
 BOOT_ID = "/proc/sys/kernel/random/boot_id"
-READ_ONLY = ("/proc/bus", "/proc/fs", "/proc/irq", "/proc/sys")
+READ_ONLY = ("/proc/irq", "/proc/sys")
 
 SKELETON = (("/etc", 0o755), ("/home", 0o755), ("/mnt", 0o755), ("/opt", 0o755), ("/run", 0o755),
             ("/srv", 0o755), ("/tmp", 0o1777), ("/var", 0o755), ("/var/lib", 0o755),
