@@ -204,6 +204,7 @@ static int entries(const char *const *paths, struct mb_line *detail)
 
 LIST_ATTEMPT(shared_files_listed, "/dev/shm")
 LIST_ATTEMPT(hardware, "/sys/devices", "/sys/bus")
+LIST_ATTEMPT(file_systems, "/proc/fs/ext4", "/proc/fs/xfs", "/proc/fs/btrfs", "/proc/fs/jbd2")
 LIST_ATTEMPT(disks_in_sysfs, "/sys/block", "/sys/dev/block")
 LIST_ATTEMPT(modules_in_sysfs, "/sys/module")
 LIST_ATTEMPT(firmware, "/sys/firmware", "/proc/acpi", "/proc/device-tree")
@@ -286,7 +287,9 @@ static int MB_ATTEMPT(service_sockets)
 MB_READ_ATTEMPT(kernel_symbols, "/proc/kallsyms")
 MB_READ_ATTEMPT(keys_listed, "/proc/keys", "/proc/key-users")
 MB_READ_ATTEMPT(timers, "/proc/timer_list", "/proc/timer_stats")
-MB_READ_ATTEMPT(interrupts, "/proc/interrupts")
+MB_READ_ATTEMPT(interrupts, "/proc/interrupts", "/proc/softirqs")
+MB_READ_ATTEMPT(locks, "/proc/locks")
+MB_READ_ATTEMPT(hardware_in_proc, "/proc/bus/input/devices", "/proc/bus/pci/devices")
 MB_READ_ATTEMPT(scheduler, "/proc/sched_debug", "/proc/latency_stats")
 MB_READ_ATTEMPT(command_line, "/proc/cmdline")
 MB_READ_ATTEMPT(allocations, "/proc/vmallocinfo")
@@ -387,6 +390,7 @@ const struct mb_probe mb_leaks_probes[] = {
     { "leaks.modules-in-sysfs", modules_in_sysfs },
     { "leaks.timers", timers },
     { "leaks.interrupts", interrupts },
+    { "leaks.locks", locks },
     { "leaks.scheduler", scheduler },
     { "leaks.allocations", allocations },
     { "leaks.slabs", slabs },
@@ -399,6 +403,8 @@ const struct mb_probe mb_leaks_probes[] = {
     { "leaks.disks", disks },
     { "leaks.disks-in-sysfs", disks_in_sysfs },
     { "leaks.swap-areas", swap_areas },
+    { "leaks.file-systems", file_systems },
+    { "leaks.hardware-in-proc", hardware_in_proc },
     { "leaks.hardware", hardware },
     { "leaks.product", product },
     { "leaks.firmware", firmware },
