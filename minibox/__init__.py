@@ -12,9 +12,10 @@ from __future__ import annotations
 __version__ = "0.1.0"
 
 __all__ = [
-    "DEVNULL", "PIPE", "STDOUT", "Box", "BoxFailed", "BoxSpec", "EngineError", "ExecError",
-    "HostError", "Limits", "MiniboxError", "Process", "Receipt", "Result", "SpecError", "StepError",
-    "Usage", "__version__", "run", "run_async",
+    "DEVNULL", "PIPE", "STDOUT", "Box", "BoxExecutor", "BoxFailed", "BoxSpec", "EngineError",
+    "ExecError", "HostError", "Job", "Limits", "MiniboxError", "Process", "Receipt", "Result",
+    "Run", "Runs", "SpecError", "StepError", "Usage", "__version__", "run", "run_async",
+    "run_many",
 ]
 
 TYPE_CHECKING = False
@@ -32,6 +33,8 @@ if TYPE_CHECKING:
     from minibox.request import Limits
     from minibox.result import Receipt, Result, Usage
     from minibox.spec import BoxSpec
+    from minibox.testing.executor import BoxExecutor
+    from minibox.testing.many import Job, Run, Runs, run_many
 
 _HOMES = {
     "box": ("DEVNULL", "PIPE", "STDOUT", "Box", "Process", "run", "run_async"),
@@ -40,6 +43,8 @@ _HOMES = {
     "request": ("Limits",),
     "result": ("Receipt", "Result", "Usage"),
     "spec": ("BoxSpec",),
+    "testing.executor": ("BoxExecutor",),
+    "testing.many": ("Job", "Run", "Runs", "run_many"),
 }
 
 

@@ -12,6 +12,7 @@ if TYPE_CHECKING:
 
 VERBS = {
     "run": "run a program in a box",
+    "run-many": "run each line of a file in a box, several at a time",
     "plan": "show the steps by which a box would be made",
     "doctor": "try what works on this machine, and say how to mend the rest",
     "probe": "try from inside what a box must hold, here and in other runtimes",
@@ -82,7 +83,7 @@ def dispatch(argv: Sequence[str]) -> int:
     if verb in VERBS:
         if verb == "run":
             end_by_interrupts()
-        module = __import__(f"minibox.cli.{verb}", fromlist=["main"])
+        module = __import__(f"minibox.cli.{verb.replace('-', '_')}", fromlist=["main"])
         status = module.main(rest)
         assert isinstance(status, int)
         return status

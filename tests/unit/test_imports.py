@@ -19,6 +19,7 @@ LAYERS = (
     ("plan", "hints", "result", "engine", "cgroups", "claim", "mends", "host", "probing"),
     ("compiler",),
     ("request", "pump", "rootfs", "box", "delegate", "doctor", "probe"),
+    ("testing",),
     ("cli", "__main__"),
 )
 """A module imports from its own layer and those above it in this list, and no other."""

@@ -1,0 +1,1 @@
+"""The room of experimenters and testers: many runs, pytest, experiments."""
