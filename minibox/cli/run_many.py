@@ -12,7 +12,7 @@ from minibox.cli import run
 from minibox.cli.options import UsageError, parse
 from minibox.errors import SpecError
 from minibox.parse import integer
-from minibox.request import Limits
+from minibox.request import Limits, box_spec
 from minibox.testing.ledger import line_of
 from minibox.testing.many import Job, run_many
 from minibox.testing.progress import told, verdict
@@ -48,6 +48,10 @@ NOT_FOR_MANY = ("result", "interactive", "tty")
 """Options of `minibox run` that are about one box and a person before it."""
 
 
+STREAMS = ("input", "text", "encoding", "errors")
+"""What a job may have of subprocess's arguments."""
+
+
 class JobFile:
     """Jobs from a file of JSON Lines, checked before the first of them runs."""
 
@@ -78,7 +82,9 @@ def main(argv: Sequence[str]) -> int:
         if name in options:
             raise UsageError(f"--{name} is for one box: leave it out")
     warnings.showwarning = _warn
-    source = jobs("-", sys.stdin.buffer) if paths[0] == "-" else JobFile(paths[0])
+    # Not sys.stdin: its lock would be held by a thread that waits for a line when Python ends.
+    source = (jobs("-", open(0, "rb", closefd=False)) if paths[0] == "-"            # noqa: SIM115
+              else JobFile(paths[0]))
     counts = _run(source, options)
     return 1 if counts["error"] else 0
 
@@ -134,6 +140,13 @@ def _job(where: str, line: bytes) -> Job:
         raise SpecError("job", where, f"it has no argv: {_FORMS['argv']}")
     if "limits" in found:
         found["limits"] = _limits(where, found["limits"])
+    try:
+        box_spec(found["argv"], **{key: value for key, value in found.items()
+                                   if key not in ("name", "argv", *STREAMS)})
+    except SpecError as error:
+        raise SpecError(f"job {error.field}", error.value, f"in {where}: {error.hint}") from error
+    except (TypeError, ValueError, AttributeError) as error:
+        raise SpecError("job", where, str(error)) from error
     found.setdefault("text", True)
     return Job(**found)
 
@@ -157,6 +170,8 @@ def _object(value: Any) -> bool:
 def _limits(where: str, given: dict[str, Any]) -> Limits:
     try:
         return Limits(**given)
+    except SpecError as error:
+        raise SpecError(f"job {error.field}", error.value, f"in {where}: {error.hint}") from error
     except TypeError as error:                              # a cap that there is not
         from difflib import get_close_matches
 

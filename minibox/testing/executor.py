@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import asyncio
 import resource
+from concurrent import futures
 from concurrent.futures import CancelledError, Executor, Future
 from contextlib import suppress
 from threading import Lock, Thread
 from typing import TYPE_CHECKING, Any
+from uuid import uuid4
 
 from minibox import spec
 from minibox.box import run_async
-from minibox.errors import SpecError
+from minibox.errors import HostError, MiniboxError, SpecError
 from minibox.record import as_dict
 from minibox.testing.leases import Held, Lease, Leases
 
@@ -197,6 +199,79 @@ class BoxExecutor(Executor):
                         await asyncio.wait_for(self._freed.wait(), ASK_AGAIN_S)
             finally:
                 self._leases.pass_turn()
+
+
+class Carried(Executor):
+    """The same by another *executor*, whose workers run the boxes: maybe on other machines.
+
+    Cores and memory are leased where the box runs.  What can be killed is only what has not begun.
+    """
+
+    parallel = 1024
+    """How many are sent at a time: nobody tells how many workers there are."""
+
+    def __init__(self, executor: Executor, *, cores_per_run: int | None = None) -> None:
+        self._executor, self._cores = executor, cores_per_run
+        if cores_per_run is not None:
+            whole("cores_per_run", cores_per_run)
+        self._sent: set[Future[Any]] = set()
+
+    def submit(self, argv: Iterable[Argument], /,  # type: ignore[override]
+               **options: Any) -> BoxFuture:
+        """As `BoxExecutor.submit`. Errors, of the future: HostError when a worker is lost, too."""
+        future = BoxFuture()
+        # Some executors take two calls with the same arguments for one: each has a number.
+        sent = self._executor.submit(run_leased, tuple(argv), self._cores, options, uuid4().hex)
+        self._sent.add(sent)
+        sent.add_done_callback(lambda done: self._done(done, future))
+        return future
+
+    def _done(self, sent: Future[tuple[Result | Exception, Lease]], future: BoxFuture) -> None:
+        self._sent.discard(sent)
+        if sent.cancelled():
+            future.cancel()
+            future.set_running_or_notify_cancel()
+        elif error := sent.exception():
+            future.set_exception(HostError("executor", f"{type(error).__name__}: {error}",
+                                           "its worker ended, or was lost: go on by resume"))
+        else:
+            came, future.lease = sent.result()
+            if isinstance(came, Exception):
+                future.set_exception(came)
+            else:
+                future.set_result(came)
+
+    def shutdown(self, wait: bool = True, *, cancel_futures: bool = False) -> None:
+        """Let all end; the executor beneath stays as it is."""
+        sent = list(self._sent)
+        if cancel_futures:
+            for one in sent:
+                one.cancel()
+        if wait:
+            futures.wait(sent)
+
+    def kill(self) -> None:
+        """Cancel what has not begun, and wait for what has."""
+        self.shutdown(cancel_futures=True)
+
+
+MISTAKES = (TypeError, ValueError, AttributeError)
+"""What the options of a job raise when there are no such."""
+
+
+def run_leased(argv: tuple[Argument, ...], cores_per_run: int | None,
+               options: dict[str, Any], _number: str) -> tuple[Result | Exception, Lease]:
+    """Run *argv* in a box on this machine, on cores and memory leased here. An error is given and
+    not raised: it is the job's, and no worker need tell of it or try again."""
+    try:
+        with BoxExecutor(1, cores_per_run=cores_per_run) as executor:
+            future = executor.submit(argv, **options)
+            try:
+                return future.result(), future.lease or Lease()
+            except Exception as error:
+                return error, future.lease or Lease()
+    except MiniboxError as error:                           # more cores than that machine has
+        return error, Lease()
 
 
 def merged(defaults: dict[str, Any], options: dict[str, Any]) -> dict[str, Any]:

@@ -20,12 +20,13 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from minibox.errors import EngineError, HostError, MiniboxError, SpecError
 from minibox.record import Record
-from minibox.testing.executor import BoxExecutor, merged
+from minibox.testing.executor import MISTAKES, BoxExecutor, Carried, merged
 from minibox.testing.leases import Lease
 from minibox.testing.ledger import Ledger
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
+    from concurrent.futures import Executor
 
     from minibox.box import Argument
     from minibox.result import Result
@@ -72,30 +73,39 @@ class Run(Record):
 def run_many(jobs: Iterable[Job | Iterable[Argument]], *, parallel: int | None = None,
              cores_per_run: int | None = None, progress: bool = False,
              results: str | os.PathLike[str] | None = None, resume: bool = False,
-             **defaults: Any) -> Runs:
+             executor: Executor | None = None, **defaults: Any) -> Runs:
     """Run each of *jobs* in a box of its own, several at a time.
 
     jobs: Jobs or commands; read as they are needed, so there may be no end of them.  parallel,
     cores_per_run: as for `BoxExecutor`.  progress: show it on stderr, with the time that is left.
     results: a file that gets a line of JSON for each run when it ends; resume: leave out the jobs
-    whose result it has already.  defaults: options for all jobs as for `minibox.run`; output is
-    captured unless they say where else it goes.
+    whose result it has already.  executor: another one of concurrent.futures, such as Dask's, whose
+    workers run the boxes, with leases of their own machine.  defaults: options for all jobs, as for
+    `minibox.run`; output is captured unless they say where else it goes.
 
     Errors: SpecError, HostError: refused before anything ran.  What is wrong with one job is its
     run's `error`, and stops no other.
     """
-    if not {"stdout", "stderr", "capture_output"} & defaults.keys():
-        defaults["capture_output"] = True
     if resume and results is None:
         raise SpecError("resume", resume, "name the file to go on with by results")
-    executor = BoxExecutor(parallel, cores_per_run=cores_per_run)
+    boxes = _boxes(executor, parallel, cores_per_run)
     try:
         ledger = None if results is None else Ledger(os.fspath(results), resume=resume)
         meter = _meter(jobs) if progress else None
     except BaseException:
-        executor.shutdown()
+        boxes.shutdown()
         raise
-    return Runs(_Batch(executor, ledger, meter, defaults), jobs)
+    return Runs(_Batch(boxes, ledger, meter, defaults), jobs)
+
+
+def _boxes(executor: Executor | None, parallel: int | None,
+           cores_per_run: int | None) -> BoxExecutor | Carried:
+    if executor is None:
+        return BoxExecutor(parallel, cores_per_run=cores_per_run)
+    if parallel is not None:
+        raise SpecError("parallel", parallel, "another executor has its own number of workers: "
+                        "leave one of them out")
+    return Carried(executor, cores_per_run=cores_per_run)
 
 
 def _meter(jobs: Iterable[Any]) -> Meter:
@@ -179,7 +189,7 @@ class _Batch:
     """What the threads of a batch share: one feeds the executor with jobs, the executor's tells of
     their ends, the consumer's takes those."""
 
-    def __init__(self, executor: BoxExecutor, ledger: Ledger | None, meter: Meter | None,
+    def __init__(self, executor: BoxExecutor | Carried, ledger: Ledger | None, meter: Meter | None,
                  defaults: dict[str, Any]) -> None:
         self.window = Semaphore(executor.parallel + AHEAD)
         self.skipped = 0
@@ -214,19 +224,19 @@ class _Batch:
 
     def _admit(self, index: int, job: Job) -> bool:
         """Start *job* as number *index*, unless its result is there already."""
-        options = merged(self._defaults, job.options)
         place = None
-        if self._ledger:
-            try:
+        try:
+            options = _options(self._defaults, job)
+            if self._ledger:
                 place = self._ledger.admit(job, options)
-            except SpecError as error:
-                self._put(index, Run(job=job, error=error), None)
-                return True
-            if not place:
-                self.skipped += 1
-                if self._meter:
-                    self._meter.skip()
-                return False
+        except SpecError as error:
+            self._put(index, Run(job=job, error=error), None)
+            return True
+        if self._ledger and not place:
+            self.skipped += 1
+            if self._meter:
+                self._meter.skip()
+            return False
         future = self._executor.submit(job.argv, **options)
         future.add_done_callback(partial(self._done, index, job, place))
         return True
@@ -293,6 +303,16 @@ class _Batch:
             self._ledger.close()
 
 
+def _options(defaults: dict[str, Any], job: Job) -> dict[str, Any]:
+    """All options of *job*. Errors: SpecError for one that its run would not be itself with."""
+    options = merged(defaults, job.options)
+    if options.get("check"):
+        raise SpecError("check", True, "a run's result tells how it ended: leave it out")
+    if not {"stdout", "stderr", "capture_output"} & options.keys():
+        options["capture_output"] = True
+    return options
+
+
 def _named(job: Job, error: BaseException) -> MiniboxError:
     """*error* as one of minibox's: a job may have options that there are not, a machine no more
     processes or descriptors."""
@@ -302,7 +322,7 @@ def _named(job: Job, error: BaseException) -> MiniboxError:
     if isinstance(error, OSError):
         named = HostError("box", f"{errorcode.get(error.errno or 0, 'error')}: {error}",
                           "run fewer at a time by parallel, or raise that limit (ulimit -a)")
-    elif isinstance(error, (TypeError, ValueError, AttributeError)):
+    elif isinstance(error, MISTAKES):
         named = SpecError("job", job.name or " ".join(job.argv), str(error))
     else:
         named = EngineError(f"{type(error).__name__}: {error}")
