@@ -52,6 +52,7 @@ bench: .venv/built
 	$(RUN) benchmarks/run.py
 	$(RUN) benchmarks/walls.py
 	$(RUN) benchmarks/calls.py
+	$(RUN) benchmarks/many.py
 
 clean:
 	rm -rf .venv build dist *.egg-info csrc/generated minibox/minibox-engine minibox/minibox-probe

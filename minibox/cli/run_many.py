@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from minibox.cli import run
 from minibox.cli.options import UsageError, parse
-from minibox.errors import SpecError
+from minibox.errors import SpecError, visible
 from minibox.parse import integer
 from minibox.request import Limits, box_spec
 from minibox.testing.ledger import line_of
@@ -98,8 +98,8 @@ def _run(source: Any, options: Values) -> Counter[str]:
         for one in runs if results is None else runs.as_completed():
             counts[verdict(one)] += 1
             if one.error:
-                print(f"minibox: {one.job.name or ' '.join(one.job.argv)}: {one.error}",
-                      file=sys.stderr)
+                who = visible(one.job.name or " ".join(one.job.argv))
+                print(f"minibox: {who}: {one.error}", file=sys.stderr)
             if results is None:
                 print(line_of(one), flush=True)
         skipped = f", {runs.skipped} had their result" if runs.skipped else ""

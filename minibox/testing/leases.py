@@ -49,7 +49,8 @@ class Held:
 
     def release(self) -> None:
         """Give it back."""
-        os.unlink(self._path)               # first: what has no name cannot be read half released
+        with suppress(FileNotFoundError):                   # somebody cleaned up
+            os.unlink(self._path)
         os.close(self._fd)
 
 
@@ -177,7 +178,7 @@ def choose(cores: Iterable[Core], taken: set[int], count: int) -> tuple[int, ...
 
 
 def machine(system: str = SYSTEM, usable: Iterable[int] | None = None) -> tuple[Core, ...]:
-    """The cores of which this process may use all threads, or those it may use.
+    """The cores of this machine, with those of their threads that this process may use.
 
     Source: sysfs, Documentation/ABI/stable/sysfs-devices-system-cpu; where there is none (some
     containers) each CPU counts as a core.

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import os
 import queue
+import sys
 from collections.abc import Sized
 from concurrent.futures import CancelledError
 from errno import errorcode
@@ -141,7 +142,8 @@ class Runs:
         self.cancel()
 
     def __del__(self) -> None:
-        if hasattr(self, "_batch"):
+        # At the interpreter's own end its threads are no more, and the engines kill their boxes.
+        if hasattr(self, "_batch") and not sys.is_finalizing():
             self.cancel()
 
     def __iter__(self) -> Runs:

@@ -1,4 +1,4 @@
-"""How far many runs are: a line on stderr, with the time that is left."""
+"""How far many runs are: a line on a terminal, with the time that is left."""
 
 from __future__ import annotations
 
@@ -38,10 +38,11 @@ class Meter:
 
     def __init__(self, total: int | None) -> None:
         self._counts: Counter[str] = Counter()
+        console = Console(stderr=True)
         self._progress = Progress(
             BarColumn(), MofNCompleteColumn(), TextColumn("{task.fields[counts]}", markup=False),
             TimeElapsedColumn(), TextColumn("left"), TimeRemainingColumn(),
-            console=Console(stderr=True))
+            console=console, disable=not (console.is_terminal or console.is_jupyter))
         self._task = self._progress.add_task("runs", total=total, counts="")
         self._progress.start()
 

@@ -105,6 +105,13 @@ def boxed(request: pytest.FixtureRequest) -> Caller:
 
 
 @pytest.fixture
+def own_leases(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Leases of this test alone: others on this machine may run boxes too."""
+    monkeypatch.setenv("MINIBOX_LEASES", str(tmp_path / "leases"))
+    return tmp_path / "leases"
+
+
+@pytest.fixture
 def busybox(boxed: Caller) -> Iterator[Path]:
     """A small root file system of the caller's own: a static busybox and its names."""
     needs.require("busybox")

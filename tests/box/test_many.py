@@ -2,29 +2,21 @@
 
 from __future__ import annotations
 
+import ast
 import itertools
 import json
 import os
-import signal
 import subprocess
 import sys
-from concurrent import futures
 from pathlib import Path
 
 import pytest
 
 import minibox
-from minibox import BoxExecutor, HostError, Job, Limits, SpecError, run_many
+from minibox import HostError, Job, Limits, SpecError, run_many
 from minibox.testing.leases import Core, Leases
 
-pytestmark = pytest.mark.needs("userns")
-
-
-@pytest.fixture(autouse=True)
-def own_leases(tmp_path, monkeypatch):
-    """Leases of this test alone: others on this machine may run boxes too."""
-    monkeypatch.setenv("MINIBOX_LEASES", str(tmp_path / "leases"))
-    return tmp_path / "leases"
+pytestmark = [pytest.mark.needs("userns"), pytest.mark.usefixtures("own_leases")]
 
 
 def echo(*words):
@@ -120,6 +112,13 @@ def test_runs_that_are_let_go_of_are_killed():
         break
     del run
     assert children("minibox-engine") == []
+
+
+def test_a_program_that_ends_without_waiting_ends_its_boxes():
+    code = ("import minibox\nruns = minibox.run_many([['true'], ['sleep', '60']], parallel=1)\n"
+            "print(next(runs).result.reason)")
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=30)
+    assert (done.stdout, done.stderr) == ("exited\n", "")
 
 
 def test_a_jobs_limits_are_on_top_of_those_of_all():
@@ -348,104 +347,6 @@ def test_a_full_disk_under_the_results_is_named_and_loses_no_run(boxed):
     assert 0 < skipped <= int(given) <= skipped + 4         # what ran then was given, and not kept
 
 
-# ---- the executor --------------------------------------------------------------------------------
-
-def test_a_future_has_the_result_or_the_error():
-    with BoxExecutor(2, text=True) as executor:
-        good = executor.submit(["echo", "1"], capture_output=True)
-        bad = executor.submit(["/no/such/program"])
-    assert good.result().stdout == "1\n"
-    assert isinstance(bad.exception(), minibox.ExecError)
-
-
-def test_map_gives_results_in_order():
-    with BoxExecutor(3, capture_output=True, text=True) as executor:
-        assert [one.stdout for one in executor.map(echo(1, 2, 3))] == ["1\n", "2\n", "3\n"]
-
-
-def test_the_standard_librarys_waits_know_its_futures():
-    with BoxExecutor(2) as executor:
-        quick, slow = executor.submit(["true"]), executor.submit(["sleep", "60"])
-        done, pending = futures.wait([quick, slow], return_when=futures.FIRST_COMPLETED)
-        assert (done, pending) == ({quick}, {slow})
-        executor.kill()
-    assert isinstance(slow.exception(), futures.CancelledError)
-
-
-def test_shutdown_cancels_what_waits_and_awaits_what_runs():
-    executor = BoxExecutor(1)
-    running, waiting = executor.submit(["sleep", "0.3"]), executor.submit(["true"])
-    while not running.running():
-        assert not running.done()
-    executor.shutdown(cancel_futures=True)
-    assert running.result().reason == "exited"
-    assert waiting.cancelled()
-    with pytest.raises(RuntimeError):
-        executor.submit(["true"])
-
-
-CARRIED = """
-import multiprocessing, os, sys
-from concurrent import futures
-
-import minibox
-
-def alike_and_wrong(executor):
-    jobs = [["sh", "-c", "cat /proc/sys/kernel/random/uuid"]] * 20 + [["/no/such/program"]]
-    with minibox.run_many(jobs, executor=executor, cores_per_run=1, text=True) as runs:
-        *good, bad = runs
-    assert len({run.result.stdout for run in good}) == 20   # none was taken for another's
-    assert all(run.lease.cpus for run in good)
-    assert isinstance(bad.error, minibox.ExecError) and "/no/such/program" in str(bad.error)
-
-def processes(workers):
-    spawned = multiprocessing.get_context("spawn")
-    return futures.ProcessPoolExecutor(workers, mp_context=spawned)
-
-def dask():
-    from distributed import Client, LocalCluster
-
-    with LocalCluster(n_workers=2, threads_per_worker=1, processes=True,
-                      dashboard_address=None) as cluster, Client(cluster) as client:
-        alike_and_wrong(client.get_executor())
-        result = client.submit(minibox.run, ("echo", "1"), capture_output=True).result()
-        assert result.stdout == b"1\\n"
-
-def process_pool():
-    with processes(2) as executor:
-        alike_and_wrong(executor)
-
-def killed_worker():
-    jobs = [["echo", "a"], ["sleep", "0.5"], ["echo", "b"]]
-    with processes(1) as executor:
-        with minibox.run_many(jobs, executor=executor, results=sys.argv[2]) as runs:
-            first = next(runs)
-            for pid in executor._processes:
-                os.kill(pid, 9)
-            lost = list(runs)
-    assert first.error is None and len(lost) == 2
-    assert {type(run.error) for run in lost} == {minibox.HostError}
-    assert "BrokenProcessPool" in str(lost[0].error)
-    with minibox.run_many(jobs, results=sys.argv[2], resume=True) as runs:
-        assert [(run.attempt, run.error) for run in runs] == [(2, None)] * 2
-        assert runs.skipped == 1
-
-if __name__ == "__main__":
-    globals()[sys.argv[1]]()
-"""
-
-
-@pytest.mark.parametrize("by", ["dask", "process_pool", "killed_worker"])
-def test_another_executor_carries_boxes_to_its_workers(by, tmp_path):
-    """In a process of its own: multiprocessing leaves a tracker in the one that uses it. Jobs that
-    are alike all run, one that cannot start is named; a killed worker's are named and resumed."""
-    script = tmp_path / "carried.py"
-    script.write_text(CARRIED)
-    done = subprocess.run([sys.executable, str(script), by, str(tmp_path / "r")],
-                          capture_output=True, text=True, timeout=120)
-    assert (done.returncode, done.stderr) == (0, "")
-
-
 # ---- thousands -----------------------------------------------------------------------------------
 
 def resident_kib():
@@ -465,99 +366,30 @@ def test_ten_thousand_runs_need_no_more_memory_and_descriptors_than_one_thousand
     assert resident_kib() < memory + 2048
 
 
-# ---- the command ---------------------------------------------------------------------------------
+# ---- the tutorial --------------------------------------------------------------------------------
 
-@pytest.fixture
-def many(boxed):
-    """`minibox run-many` on lines of JSON, by root and by a user."""
-    def run(jobs, *arguments, **options):
-        path = boxed.scratch / "jobs.jsonl"
-        path.write_text("".join(job if isinstance(job, str) else json.dumps(job) + "\n"
-                                for job in jobs))
-        options["env"] = boxed.environment | {"MINIBOX_LEASES": str(boxed.scratch / "leases")}
-        return boxed.minibox("run-many", *arguments, options.pop("file", str(path)), **options)
-    run.results = boxed.scratch / "results.jsonl"
-    return run
+SUBMISSIONS = {
+    "anna": "a, b = map(int, input().split())\nprint(a * b)\n",
+    "bob": "a, b = map(int, input().split())\nprint(a + b)\n",
+    "carol": "while True: pass\n", "dave": "x = bytearray(1 << 30)\n",
+    "erin": "import os\nwhile True: os.fork()\n",
+    "frank": "print(open('/root/solution').read())\n"}
 
 
-def test_run_many_gives_a_line_for_each_job_in_order(many):
-    done = many([{"name": "a", "argv": ["cat"], "input": "6 7"},
-                 {"name": "b", "argv": ["sleep", "60"], "limits": {"walltime": 0.1}},
-                 {"name": "c", "argv": ["sh", "-c", "exit 3"]}], "--cores", "1")
-    assert done.returncode == 0
-    found = [json.loads(line) for line in done.stdout.splitlines()]
-    assert [line["name"] for line in found] == ["a", "b", "c"]
-    assert [line["result"]["reason"] for line in found] == ["exited", "walltime", "exited"]
-    assert found[0]["result"]["stdout"] == "6 7"
-    assert found[2]["result"]["exit_status"] == 3
-    assert len(found[0]["lease"]["cpus"]) >= 1
-    assert "3 runs: 1 exited, 1 walltime, 1 failed" in done.stderr
+@pytest.mark.needs("cgroup.memory", "cgroup.pids")
+def test_the_tutorials_grader_grades(tmp_path):
+    page = (Path(__file__).parents[2] / "docs/many.md").read_text()
+    grader = page.partition("```python\n")[2].partition("```")[0]
+    (tmp_path / "submissions").mkdir()
+    for name, program in SUBMISSIONS.items():
+        (tmp_path / f"submissions/{name}.py").write_text(program)
+    for _ in range(2):                                      # the second time from the file alone
+        done = subprocess.run([sys.executable, "-c", grader], capture_output=True, text=True,
+                              cwd=tmp_path, env=os.environ | {"PYTHONPATH": page_root()})
+        assert done.stderr == ""
+        assert ast.literal_eval(done.stdout) == {"right": 1, "wrong": 1, "failed": 2, "memory": 1,
+                                                 "cputime": 1}
 
 
-def test_run_many_resumes(many):
-    jobs = [{"argv": ["true"]}, {"argv": ["/no/such/program"], "name": "typo"}]
-    command = "--quiet", "--results", str(many.results), "--resume"
-    first, second = many(jobs, *command), many(jobs, *command)
-    assert (first.returncode, second.returncode) == (1, 1)
-    assert "minibox: typo: /no/such/program" in first.stderr and first.stdout == ""
-    assert "1 runs: 1 error, 1 had their result" in second.stderr
-
-
-def test_run_many_reads_a_pipe_and_answers_at_once(boxed):
-    command = [*boxed.prefix, *boxed.python, "-m", "minibox", "run-many", "--quiet", "-"]
-    environment = boxed.environment | {"MINIBOX_LEASES": str(boxed.scratch / "leases")}
-    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
-                          stderr=subprocess.PIPE, env=environment, cwd="/") as served:
-        for word in ("one", "two"):
-            served.stdin.write(json.dumps({"argv": ["echo", word]}) + "\n")
-            served.stdin.flush()
-            assert json.loads(served.stdout.readline())["result"]["stdout"] == word + "\n"
-        served.stdin.close()
-        assert served.wait(30) == 0
-
-
-@pytest.mark.parametrize("line, said", [
-    ("nonsense", "2': it is no JSON"), ("[]", "2': give an object"),
-    ('{"argv": "ls"}', "job argv: 'ls': in "), ("{}", "2': it has no argv"),
-    ('{"argv": ["ls"], "name": 5}', "job name: 5: in "),
-    ('{"argv": ["ls"], "limits": {"memroy": "1M"}}', "did you mean memory?"),
-    ('{"argv": ["ls"], "limits": {"memory": "lots"}}', "job memory: 'lots': in "),
-    ('{"argv": ["ls"], "volumes": ["data:/data"]}', "job mount source: 'data': in "),
-    ('{"argv": ["ls"], "env": 5}', "2': "),
-    ('{"argv": ["ls"], "netwrok": "none"}', "netwrok")])
-def test_a_line_that_is_no_job_is_named_before_anything_runs(many, line, said):
-    done = many([{"argv": ["true"]}, line + "\n"])
-    assert done.returncode == 125
-    assert done.stdout == ""
-    assert said in done.stderr and done.stderr.startswith("minibox: job") \
-        and len(done.stderr.splitlines()) == 1
-
-
-@pytest.mark.parametrize("arguments, said", [
-    (("--parallel", "many"), "parallel: 'many'"), (("--tty",), "--tty is for one box"),
-    (("--resume",), "resume: True: name the file"), (("--memory", "x"), "memory: 'x'"),
-    (("--coers", "1"), "did you mean --cores")])
-def test_options_of_run_many_are_checked(many, arguments, said):
-    done = many([{"argv": ["true"]}], *arguments)
-    assert (done.returncode, done.stdout) == (125, "")
-    assert said in done.stderr
-    assert len(done.stderr.splitlines()) == 1
-
-
-def test_a_file_that_is_not_there_is_named(many):
-    done = many([], file="/no/such/file")
-    assert done.returncode == 125
-    assert "/no/such/file" in done.stderr and "No such file" in done.stderr
-
-
-def test_ctrl_c_ends_run_many_and_all_its_boxes(boxed):
-    command = [*boxed.prefix, *boxed.python, "-m", "minibox", "run-many", "--quiet", "-"]
-    environment = boxed.environment | {"MINIBOX_LEASES": str(boxed.scratch / "leases")}
-    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
-                          stderr=subprocess.PIPE, env=environment, cwd="/") as served:
-        served.stdin.write('{"argv": ["echo"]}\n{"argv": ["sleep", "60"]}\n')
-        served.stdin.flush()
-        served.stdout.readline()
-        served.send_signal(signal.SIGINT)
-        assert served.wait(30) == 130
-        assert "Traceback" not in served.stderr.read()
+def page_root():
+    return str(Path(minibox.__file__).parents[1])
