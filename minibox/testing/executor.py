@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import resource
 from concurrent import futures
 from concurrent.futures import CancelledError, Executor, Future
@@ -29,9 +30,12 @@ FDS_PER_BOX = 6
 """Its pipes (report, control, stdin, stdout, stderr) and its lease."""
 
 FDS_OF_OURS = 64
-ASK_AGAIN_S = 0.01
-"""How soon to look again for what another process has leased: flock(2) waits for one file, and
-there is no wait for the first of several.  What this process releases is known at once."""
+ASK_AGAIN_S = 1.0
+"""How soon to look again for what others have leased, should they have been killed: the kernel
+tells that a file was closed a moment before its lock is gone."""
+
+POLL_S = 0.01
+"""The same where nobody tells."""
 
 
 class BoxFuture(Future["Result"]):
@@ -57,6 +61,7 @@ class BoxExecutor(Executor):
         self._cores = 0 if cores_per_run is None else cores_per_run
         self.parallel = self._parallel(parallel, cores_per_run)
         self._defaults = defaults
+        self._watch: int | None = None
         self._closing = Lock()
         self._closed = False
         self._loop = asyncio.new_event_loop()
@@ -143,8 +148,12 @@ class BoxExecutor(Executor):
                 work[0].set_running_or_notify_cancel()
 
     def _main(self) -> None:
-        with asyncio.Runner(loop_factory=lambda: self._loop) as runner:
-            runner.run(self._serve())
+        try:
+            with asyncio.Runner(loop_factory=lambda: self._loop) as runner:
+                runner.run(self._serve())
+        finally:
+            if self._watch is not None and self._watch >= 0:
+                os.close(self._watch)
 
     async def _serve(self) -> None:
         await asyncio.gather(*self._workers, return_exceptions=True)
@@ -195,10 +204,27 @@ class BoxExecutor(Executor):
                     self._freed.clear()
                     if held := self._leases.take(self._cores, memory_bytes):
                         return held
-                    with suppress(TimeoutError):
-                        await asyncio.wait_for(self._freed.wait(), ASK_AGAIN_S)
+                    if self._watch is None:                 # look again: what came before is unseen
+                        self._watch = self._leases.watch()
+                    else:
+                        await self._released(self._watch)
             finally:
                 self._leases.pass_turn()
+
+    async def _released(self, watch: int) -> None:
+        """Wait until somebody may have released something."""
+        if watch >= 0:
+            self._loop.add_reader(watch, self._told, watch)
+        try:
+            with suppress(TimeoutError):
+                await asyncio.wait_for(self._freed.wait(), ASK_AGAIN_S if watch >= 0 else POLL_S)
+        finally:
+            if watch >= 0:
+                self._loop.remove_reader(watch)
+
+    def _told(self, watch: int) -> None:
+        os.read(watch, 1 << 16)
+        self._freed.set()
 
 
 class Carried(Executor):

@@ -10,6 +10,7 @@ core would measure each other.  Several come from one NUMA node where one has th
 
 from __future__ import annotations
 
+import ctypes
 import fcntl
 import os
 import stat
@@ -24,6 +25,10 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
 SYSTEM = "/sys/devices/system"
+
+RELEASED = 0x200 | 0x8
+"""IN_DELETE, of a lease that was released, and IN_CLOSE_WRITE, of a turn that was passed or a lease
+whose process was killed: nobody else may close a file there that can be written."""
 
 
 class Core(Record):
@@ -64,7 +69,7 @@ class Leases:
     def __init__(self, directory: str | None = None, cores: Iterable[Core] | None = None) -> None:
         self.cores = tuple(machine() if cores is None else cores)
         self._directory = directory or _directory()
-        self._turn = -1
+        self._turn, self._has_turn = -1, False
         _own(self._directory)
 
     def check(self, cores: int, memory_bytes: int) -> None:
@@ -100,20 +105,30 @@ class Leases:
             self.pass_turn()
 
     def _take_turn(self) -> bool:
-        if self._turn >= 0:
-            return True
-        fd = _open(f"{self._directory}/turn", os.O_CREAT)
-        if _lock(fd):
-            self._turn = fd
-            return True
-        os.close(fd)
-        return False
+        if self._turn < 0:
+            self._turn = _open(f"{self._directory}/turn", os.O_CREAT)
+        # It stays open: to close it would tell those who wait that it is free.
+        self._has_turn = self._has_turn or _lock(self._turn)
+        return self._has_turn
 
     def pass_turn(self) -> None:
         """Let the next one choose."""
-        fd, self._turn = self._turn, -1
+        fd, self._turn, self._has_turn = self._turn, -1, False
         if fd >= 0:
+            fcntl.flock(fd, fcntl.LOCK_UN)                  # before those who watch are told
             os.close(fd)
+
+    def watch(self) -> int:
+        """A descriptor that can be read when somebody released a lease or passed the turn.
+
+        -1 where there is none to be had: inotify(7) has a limit for each user.
+        """
+        libc = ctypes.CDLL(None)
+        fd = int(libc.inotify_init1(os.O_CLOEXEC | os.O_NONBLOCK))
+        if fd >= 0 and libc.inotify_add_watch(fd, os.fsencode(self._directory), RELEASED) < 0:
+            os.close(fd)
+            return -1
+        return fd
 
     def _others(self) -> Iterator[Lease]:
         """All leases that hold. The files of those that no longer do are removed."""
@@ -122,7 +137,7 @@ class Leases:
                 continue
             path = f"{self._directory}/{name}"
             try:
-                fd = os.open(path, os.O_RDWR | os.O_CLOEXEC | os.O_NOFOLLOW)
+                fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW)  # see RELEASED
             except FileNotFoundError:
                 continue                                    # released since
             try:

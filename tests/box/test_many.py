@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 import minibox
-from minibox import HostError, Job, Limits, SpecError, run_many
+from minibox import BoxExecutor, HostError, Job, Limits, SpecError, host, run_many
 from minibox.testing.leases import Core, Leases
 
 pytestmark = [pytest.mark.needs("userns"), pytest.mark.usefixtures("own_leases")]
@@ -187,23 +187,49 @@ def test_no_memory_is_promised_twice(own_leases, monkeypatch):
         other.take(0, 50 << 20)
 
 
-def test_the_lease_of_a_process_that_was_killed_is_free_again(own_leases):
-    code = ("import sys\nfrom minibox.testing.leases import Leases\n"
-            "held = Leases(sys.argv[1]).take(1, 4096)\nprint(held.lease.cpus, flush=True)\n"
-            "sys.stdin.read()")
-    cores = len(Leases(str(own_leases)).cores)
-    holder = subprocess.Popen([sys.executable, "-c", code, str(own_leases)], text=True,
-                              stdin=subprocess.PIPE, stdout=subprocess.PIPE)
-    with holder:
-        assert holder.stdout.readline()
-        leases = Leases(str(own_leases))
-        assert leases.take(cores, 0) is None
-        holder.kill()
-        holder.wait()
-        held = leases.take(cores, 0)
-        assert len(held.lease.cpus) >= cores
-        held.release()
+@pytest.fixture
+def holder(own_leases):
+    """Another process, that holds all cores until it is ended."""
+    code = ("import sys\nfrom minibox.testing.leases import Leases\nleases = Leases(sys.argv[1])\n"
+            "held = leases.take(len(leases.cores), 4096)\nprint(held.lease.cpus, flush=True)\n"
+            "sys.stdin.read()\nheld.release()")
+    with subprocess.Popen([sys.executable, "-c", code, str(own_leases)], text=True,
+                          stdin=subprocess.PIPE, stdout=subprocess.PIPE) as held:
+        assert held.stdout.readline().startswith("(")
+        yield held
+
+
+@pytest.mark.parametrize("end", ["release", "kill"])
+def test_a_run_waits_for_cores_that_another_process_has(holder, own_leases, end):
+    leases = Leases(str(own_leases))
+    assert leases.take(1, 0) is None
+    leases.pass_turn()
+    with BoxExecutor(cores_per_run=1) as executor:
+        future = executor.submit(["true"])
+        assert future.lease is None
+        if end == "release":
+            holder.stdin.close()
+        else:
+            holder.kill()
+        assert future.result(timeout=30).returncode == 0
+    holder.wait()
     assert [path.name for path in own_leases.iterdir() if path.name.startswith("lease-")] == []
+
+
+@pytest.mark.needs("root", "cgroup.memory")
+def test_the_limit_of_the_cgroup_that_we_are_in_is_all_there_is_to_promise():
+    controller = host.find().controller("memory")
+    group = Path(controller.parent, f"minibox-limit-{os.getpid()}")
+    group.mkdir()
+    try:
+        name = {1: "memory.limit_in_bytes", 2: "memory.max"}[controller.version]
+        (group / name).write_text(str(96 << 20))
+        code = "from minibox.testing.leases import available_bytes; print(available_bytes())"
+        found = subprocess.run(["sh", "-c", 'echo $$ >"$0/cgroup.procs"; exec "$@"', str(group),
+                                sys.executable, "-c", code], capture_output=True, text=True)
+        assert 48 << 20 < int(found.stdout) < 96 << 20
+    finally:
+        group.rmdir()
 
 
 def test_a_directory_of_leases_that_others_may_write_is_refused(tmp_path):
@@ -371,7 +397,7 @@ def test_ten_thousand_runs_need_no_more_memory_and_descriptors_than_one_thousand
 SUBMISSIONS = {
     "anna": "a, b = map(int, input().split())\nprint(a * b)\n",
     "bob": "a, b = map(int, input().split())\nprint(a + b)\n",
-    "carol": "while True: pass\n", "dave": "x = bytearray(1 << 30)\n",
+    "carol": "while True: pass\n", "dave": "x = [bytearray(1 << 20) for _ in range(1 << 10)]\n",
     "erin": "import os\nwhile True: os.fork()\n",
     "frank": "print(open('/root/solution').read())\n"}
 

@@ -83,6 +83,7 @@ def test_who_waits_for_many_cores_is_not_passed_by_who_wants_few(pair):
     held = one.take(1, 0)
     assert other.take(3, 0) is None
     assert one.take(1, 0) is None                           # there are two, but it is not our turn
+    one.pass_turn()
     held.release()
     won = other.take(3, 0)
     assert won.lease.cpus == (0, 1, 2)
