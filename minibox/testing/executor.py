@@ -9,6 +9,7 @@ from concurrent import futures
 from concurrent.futures import CancelledError, Executor, Future
 from contextlib import suppress
 from threading import Lock, Thread
+from types import NoneType
 from typing import TYPE_CHECKING, Any
 from uuid import uuid4
 
@@ -304,6 +305,9 @@ def merged(defaults: dict[str, Any], options: dict[str, Any]) -> dict[str, Any]:
     """*defaults* with *options* in their place; of limits, those that are not as if never given."""
     both = defaults | options
     default, own = defaults.get("limits"), options.get("limits")
+    for limits in (default, own):
+        if not isinstance(limits, (spec.Limits, NoneType)):
+            raise SpecError("limits", limits, 'give Limits, such as Limits(memory="64M")')
     if default is not None and own is not None:
         given = {field: value for field, value in as_dict(own).items()
                  if value != spec.Limits.__defaults__[field]}

@@ -231,8 +231,8 @@ class _Batch:
             options = _options(self._defaults, job)
             if self._ledger:
                 place = self._ledger.admit(job, options)
-        except SpecError as error:
-            self._put(index, Run(job=job, error=error), None)
+        except (SpecError, *MISTAKES) as error:
+            self._put(index, Run(job=job, error=_named(job, error)), None)
             return True
         if self._ledger and not place:
             self.skipped += 1

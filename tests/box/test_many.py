@@ -55,15 +55,16 @@ def test_endless_jobs_are_read_as_they_are_needed():
 
 def test_a_job_that_cannot_start_is_named_and_stops_no_other():
     jobs = [["true"], ["/no/such/program"], Job(["true"], limits=Limits(memory="1000TiB")),
-            Job(["true"], colour="red"), [], ["true"]]
+            Job(["true"], colour="red"), Job(["true"], limits={"memory": "64M"}), [], ["true"]]
     with run_many(jobs) as runs:
-        first, missing, large, wrong, empty, last = runs
+        first, missing, large, wrong, plain, empty, last = runs
     assert first.result.returncode == last.result.returncode == 0
     assert isinstance(missing.error, minibox.ExecError) and "/no/such/program" in str(missing.error)
     assert isinstance(large.error, SpecError) and large.error.field == "memory"
     assert isinstance(wrong.error, SpecError) and "colour" in str(wrong.error)
+    assert isinstance(plain.error, SpecError) and plain.error.field == "limits"
     assert isinstance(empty.error, SpecError) and empty.error.field == "command"
-    assert [run.result for run in (missing, large, wrong, empty)] == [None] * 4
+    assert [run.result for run in (missing, large, wrong, plain, empty)] == [None] * 5
 
 
 def test_an_engine_killed_with_9_is_named_and_stops_no_other():
