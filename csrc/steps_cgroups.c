@@ -157,12 +157,22 @@ int step_unshare_cgroup(struct mb_box *box, const struct mb_unshare_cgroup *step
 }
 
 /* The sum of the numbers that follow *key* as a word of its own ("oom_kill 3", "8:0 rbytes=5"), or
- * the number that the text begins with where there is no key; -1 if there is none. */
+ * the number that the text begins with where there is no key; -1 if there is none. A key of two words
+ * means the second, in the line that begins with the first. */
 static int64_t find(const char *text, const char *key, size_t key_size)
 {
     int64_t sum = -1;
+    const char *second = memchr(key, ' ', key_size), *end = text + strlen(text);
 
-    for (const char *at = text; *at; at += strcspn(at, " \n"), at += strspn(at, " \n")) {
+    if (second++) {
+        while (text < end && strncmp(text, key, (size_t)(second - key)))
+            text += strcspn(text, "\n") + 1;
+        if (text >= end)
+            return -1;
+        end = text + strcspn(text, "\n");
+        key_size -= (size_t)(second - key), key = second;
+    }
+    for (const char *at = text; at < end; at += strcspn(at, " \n"), at += strspn(at, " \n")) {
         const char *digit = at + (key_size ? key_size + 1 : 0);
         bool ours = !key_size || (!strncmp(at, key, key_size) && at[key_size] &&
                                   strchr(" =", at[key_size]));

@@ -38,10 +38,14 @@ class Usage(Record):
 
     cpu_s: over all processes, cpu_user_s and cpu_system_s its parts; throttled_s: how long the CPU
     cap held it back.  wall_s: from exec to the end; setup_s: from the engine's start to exec.
-    memory_peak_bytes: of the whole box, page cache and tmpfs included; max_rss_bytes: of its
-    largest process.  processes: how many init reaped; pids_peak: most at one time; pids_refused:
-    forks that the cap refused.  stdout_bytes, stderr_bytes: all that was written, of which
-    *_kept_bytes were passed on; None where the stream went past the engine.
+    memory_peak_bytes: of the whole box, page cache and tmpfs included; swap_peak_bytes: swap on top
+    of that; max_rss_bytes: of its largest process.  processes: how many init reaped; pids_peak:
+    most at one time; pids_refused: forks that the cap refused.  *_pressure_s: for how long at least
+    one of its threads waited for a CPU, for memory to be reclaimed or read back, for IO (PSI).
+    stdout_bytes, stderr_bytes: all that was written, of which *_kept_bytes were passed on; None
+    where the stream went past the engine.  measured_by: the source of each figure that is there.
+
+    docs/result.md has unit and source of each, and when it is absent.
     """
 
     cpu_s: float | None
@@ -51,6 +55,7 @@ class Usage(Record):
     wall_s: float | None
     setup_s: float | None
     memory_peak_bytes: int | None
+    swap_peak_bytes: int | None
     max_rss_bytes: int | None
     processes: int | None
     pids_peak: int | None
@@ -58,6 +63,9 @@ class Usage(Record):
     oom_kills: int | None
     io_read_bytes: int | None
     io_write_bytes: int | None
+    cpu_pressure_s: float | None
+    memory_pressure_s: float | None
+    io_pressure_s: float | None
     minor_faults: int | None
     major_faults: int | None
     voluntary_switches: int | None

@@ -31,7 +31,8 @@ MAX_TREES, MAX_CGROUPS = 64, 8
 """Registers for detached mount trees (limits the volumes of one box) and for cgroups."""
 
 FIGURES = ("cpu_ns", "cpu_user_ns", "cpu_system_ns", "throttled_ns", "memory_peak_bytes",
-           "oom_kills", "pids_peak", "pids_refused", "io_read_bytes", "io_write_bytes")
+           "oom_kills", "pids_peak", "pids_refused", "io_read_bytes", "io_write_bytes",
+           "swap_peak_bytes", "cpu_pressure_ns", "memory_pressure_ns", "io_pressure_ns")
 """What a cgroup can tell at the end; the place in this tuple is the number in the report."""
 
 
@@ -880,9 +881,10 @@ class ReadCgroup(Step):
     """Read figure {figure} from {file} of cgroup {cgroup}, times {scale}.
 
     Why:    the kernel's own count, exact, for all processes that ever were in the box.
-    Units:  figure is a place in FIGURES; with a {key}, the file has lines "key value".
+    Units:  figure is a place in FIGURES; with a {key}, the file has lines "key value"; of two words
+            the first is the line's own ("some total" of "some avg10=0.00 total=5").
     Errors: none: an absent file leaves the figure unmeasured.
-    Source: cgroups(7).
+    Source: cgroups(7); Documentation/accounting/psi.rst of Linux.
     """
 
     parts = (FINISH,)

@@ -143,6 +143,13 @@ def _make_cgroup(parent: str) -> str:
     return ""
 
 
+def _psi() -> str:
+    """Boxes get cgroups of v2, and the kernel counts how long they wait (pressure stalls)."""
+    if not os.path.exists("/sys/fs/cgroup/cgroup.controllers"):
+        return "this machine has cgroups of v1"
+    return _try("cat", "/proc/pressure/cpu")
+
+
 def _delegation() -> str:
     """The unprivileged caller has, or can be given, a subtree of cgroups."""
     if os.geteuid() == 0 and Path("/run/systemd/system").exists():
@@ -170,6 +177,7 @@ PROBES: dict[str, Callable[[], str]] = {
     "root": _root, "user": _user, "userns": _userns, "timens": _timens, "overlay": _overlay,
     "landlock": functools.partial(_landlock, 2), "landlock.scope": functools.partial(_landlock, 6),
     "idmap": _idmap, "subids": _subids, "delegation": _delegation, "vm": _vm, "busybox": _busybox,
+    "psi": _psi,
     **{f"cgroup.{name}": functools.partial(_cgroup, name) for name in CONTROLLERS},
     **{name: functools.partial(_try, name, "--version") for name in COMMANDS},
 }

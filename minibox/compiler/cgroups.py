@@ -42,7 +42,8 @@ READINGS: dict[tuple[str, int], tuple[tuple[str, str, str, int], ...]] = {
     ("memory", 1): (("memory.max_usage_in_bytes", "", "memory_peak_bytes", 1),
                     ("memory.oom_control", "oom_kill", "oom_kills", 1)),
     ("memory", 2): (("memory.peak", "", "memory_peak_bytes", 1),
-                    ("memory.events", "oom_kill", "oom_kills", 1)),
+                    ("memory.events", "oom_kill", "oom_kills", 1),
+                    ("memory.swap.peak", "", "swap_peak_bytes", 1)),
     ("cpuacct", 1): (("cpuacct.usage", "", "cpu_ns", 1),
                      ("cpuacct.usage_user", "", "cpu_user_ns", 1),
                      ("cpuacct.usage_sys", "", "cpu_system_ns", 1)),
@@ -60,6 +61,10 @@ READINGS: dict[tuple[str, int], tuple[tuple[str, str, str, int], ...]] = {
 TIMES = (("cpu.stat", "usage_usec", "cpu_ns", 1000), ("cpu.stat", "user_usec", "cpu_user_ns", 1000),
          ("cpu.stat", "system_usec", "cpu_system_ns", 1000))
 """What each cgroup of v2 can tell, without any controller."""
+
+PRESSURE = tuple((f"{what}.pressure", "some total", f"{what}_pressure_ns", 1000)
+                 for what in ("cpu", "memory", "io"))
+"""And this, unless the kernel was told not to count it (psi=0)."""
 
 
 class Groups(Record):
@@ -262,9 +267,9 @@ def read_and_remove(draft: Draft) -> None:
     groups = draft.groups
     readings = [(groups.register(one), reading) for one in groups.joined
                 for reading in READINGS.get((one.name, one.version), ())]
-    if not groups.controller("cpuacct"):
-        readings += [(register, reading) for register, (version, _) in enumerate(groups.places)
-                     if version == 2 for reading in TIMES]
+    more = PRESSURE if groups.controller("cpuacct") else TIMES + PRESSURE
+    readings += [(register, reading) for register, (version, _) in enumerate(groups.places)
+                 if version == 2 for reading in more]
     draft.finish += [
         ReadCgroup(cgroup=register, file=file, key=key, figure=FIGURES.index(figure), scale=scale)
         for register, (file, key, figure, scale) in readings]

@@ -17,7 +17,8 @@ HERE = Path(__file__).parent
 VM_RUN = HERE / "vm-run"
 BOXES = ("box/test_caps.py", "box/test_namespaces.py", "box/test_ids.py", "box/test_filesystem.py",
          "box/test_doctor.py", "box/test_delegate.py", "box/test_walls.py", "box/test_seccomp.py",
-         "box/test_probes.py", "box/test_abuse.py", "box/test_many.py", "fault")
+         "box/test_probes.py", "box/test_abuse.py", "box/test_many.py", "box/test_result.py",
+         "fault")
 """Tests where the version of cgroups, or of the kernel, makes a difference."""
 
 ALIKE = (
@@ -30,7 +31,7 @@ ROOT, USER = f"(test_caps or not [user) and {SAME}", f"not [root and {SAME}"
 unprivileged user does mostly in the user's own machine."""
 
 EVERYWHERE = ("user", "userns", "timens", "landlock", "overlay", "subids", "delegation", "busybox",
-              "cgroup.memory", "cgroup.pids", "cgroup.cpu", "cgroup.cpuset")
+              "cgroup.memory", "cgroup.pids", "cgroup.cpu", "cgroup.cpuset", "psi")
 """What must be there inside, for root and for the user."""
 
 
