@@ -13,8 +13,7 @@ from pathlib import Path
 import pytest
 
 import minibox
-from minibox import BoxExecutor, HostError, Job, Limits, SpecError, host, run_many
-from minibox.testing.leases import Core, Leases
+from minibox import Job, Limits, SpecError, run_many
 
 pytestmark = [pytest.mark.needs("userns"), pytest.mark.usefixtures("own_leases")]
 
@@ -140,104 +139,6 @@ def test_what_cannot_be_is_refused_before_anything_runs(options, field):
     with pytest.raises(SpecError) as refused:
         run_many(iter([["true"]]), **options)
     assert refused.value.field == field
-
-
-# ---- leases --------------------------------------------------------------------------------------
-
-def test_each_run_has_its_cores_for_itself_and_sees_no_others():
-    with run_many([["nproc"]] * 6, cores_per_run=1, text=True) as runs:
-        found = list(runs)
-    for run in found:
-        assert len(run.lease.cpus) == int(run.result.stdout)
-        assert run.result.plan.notes and str(run.lease.cpus[0]) in run.result.plan.notes
-
-
-CLAIM = """
-import minibox, os, sys
-claim = "mkdir /claims/$0 && sleep 0.05 && rmdir /claims/$0 || echo shared"
-take = "cpu=$(taskset -p $$ | sed 's/.* //'); exec sh -c '%s' $cpu" % claim
-with minibox.run_many([["sh", "-c", take]] * 12, cores_per_run=1, text=True,
-                      volumes=[sys.argv[1] + ":/claims"]) as runs:
-    for run in runs:
-        assert run.result.stdout == "" and run.result.returncode == 0, run
-"""
-
-
-def test_no_core_is_shared_among_processes(boxed):
-    claims = boxed.scratch / "claims"
-    claims.mkdir()
-    os.chown(claims, boxed.uid, boxed.gid)
-    environment = boxed.environment | {"MINIBOX_LEASES": str(boxed.scratch / "leases")}
-    command = [*boxed.prefix, *boxed.python, "-c", CLAIM, str(claims)]
-    both = [subprocess.Popen(command, env=environment, cwd="/", stderr=subprocess.PIPE, text=True)
-            for _ in range(2)]
-    assert [one.communicate(timeout=60)[1] for one in both] == ["", ""]
-
-
-def test_no_memory_is_promised_twice(own_leases, monkeypatch):
-    monkeypatch.setattr("minibox.testing.leases.available_bytes", lambda: 100 << 20)
-    one, other = (Leases(str(own_leases), [Core(cpus=(0,))]) for _ in range(2))
-    held = one.take(0, 60 << 20)
-    monkeypatch.setattr("minibox.testing.leases.available_bytes", lambda: 40 << 20)     # it is used
-    assert other.take(0, 50 << 20) is None
-    more = other.take(0, 40 << 20)
-    assert more.lease.memory_bytes == 40 << 20
-    held.release()
-    more.release()
-    with pytest.raises(SpecError, match="41943040 bytes are available"):
-        other.take(0, 50 << 20)
-
-
-@pytest.fixture
-def holder(own_leases):
-    """Another process, that holds all cores until it is ended."""
-    code = ("import sys\nfrom minibox.testing.leases import Leases\nleases = Leases(sys.argv[1])\n"
-            "held = leases.take(len(leases.cores), 4096)\nprint(held.lease.cpus, flush=True)\n"
-            "sys.stdin.read()\nheld.release()")
-    with subprocess.Popen([sys.executable, "-c", code, str(own_leases)], text=True,
-                          stdin=subprocess.PIPE, stdout=subprocess.PIPE) as held:
-        assert held.stdout.readline().startswith("(")
-        yield held
-
-
-@pytest.mark.parametrize("end", ["release", "kill"])
-def test_a_run_waits_for_cores_that_another_process_has(holder, own_leases, end):
-    leases = Leases(str(own_leases))
-    assert leases.take(1, 0) is None
-    leases.pass_turn()
-    with BoxExecutor(cores_per_run=1) as executor:
-        future = executor.submit(["true"])
-        assert future.lease is None
-        if end == "release":
-            holder.stdin.close()
-        else:
-            holder.kill()
-        assert future.result(timeout=30).returncode == 0
-    holder.wait()
-    assert [path.name for path in own_leases.iterdir() if path.name.startswith("lease-")] == []
-
-
-@pytest.mark.needs("root", "cgroup.memory")
-def test_the_limit_of_the_cgroup_that_we_are_in_is_all_there_is_to_promise():
-    controller = host.find().controller("memory")
-    group = Path(controller.parent, f"minibox-limit-{os.getpid()}")
-    group.mkdir()
-    try:
-        name = {1: "memory.limit_in_bytes", 2: "memory.max"}[controller.version]
-        (group / name).write_text(str(96 << 20))
-        code = "from minibox.testing.leases import available_bytes; print(available_bytes())"
-        found = subprocess.run(["sh", "-c", 'echo $$ >"$0/cgroup.procs"; exec "$@"', str(group),
-                                sys.executable, "-c", code], capture_output=True, text=True)
-        assert 48 << 20 < int(found.stdout) < 96 << 20
-    finally:
-        group.rmdir()
-
-
-def test_a_directory_of_leases_that_others_may_write_is_refused(tmp_path):
-    (tmp_path / "open").mkdir()
-    (tmp_path / "open").chmod(0o777)
-    with pytest.raises(HostError, match="not yours alone"):
-        Leases(str(tmp_path / "open"))
 
 
 # ---- the results file ----------------------------------------------------------------------------
