@@ -31,6 +31,8 @@ FDS_PER_BOX = 6
 """Its pipes (report, control, stdin, stdout, stderr) and its lease."""
 
 FDS_OF_OURS = 64
+"""What the caller may have open besides."""
+
 ASK_AGAIN_S = 1.0
 """How soon to look again for what others have leased, should they have been killed: the kernel
 tells that a file was closed a moment before its lock is gone."""
@@ -69,7 +71,7 @@ class BoxExecutor(Executor):
         self._waiting: asyncio.Queue[_Work | None] = asyncio.Queue()
         self._freed, self._choosing = asyncio.Event(), asyncio.Lock()
         self._workers = [self._loop.create_task(self._work()) for _ in range(self.parallel)]
-        # A thread of the interpreter's that ends with it: the engines then kill what still runs.
+        # A daemon: when the interpreter ends without shutdown, the engines kill what still runs.
         self._thread = Thread(target=self._main, name="minibox boxes", daemon=True)
         self._thread.start()
 
@@ -79,13 +81,13 @@ class BoxExecutor(Executor):
             whole("cores_per_run", cores_per_run)
             self._leases.check(cores_per_run, 0)
             at_once = len(self._leases.cores) // cores_per_run
+        most = (resource.getrlimit(resource.RLIMIT_NOFILE)[0] - FDS_OF_OURS) // FDS_PER_BOX
         if parallel is None:
-            return at_once
+            return max(1, min(at_once, most))
         whole("parallel", parallel)
         if cores_per_run is not None and parallel > at_once:
             raise SpecError("parallel", parallel, f"{len(self._leases.cores)} cores are enough for "
                             f"{at_once} at a time with cores_per_run={cores_per_run}")
-        most = (resource.getrlimit(resource.RLIMIT_NOFILE)[0] - FDS_OF_OURS) // FDS_PER_BOX
         if parallel > most:
             raise SpecError("parallel", parallel, f"open files are enough for {most} boxes: raise "
                             "RLIMIT_NOFILE (ulimit -n)")

@@ -1,8 +1,10 @@
 """Leases of cores and memory, which hold among all processes of a user.
 
 A lease is a file that says what it takes, and it holds while its file is locked (flock(2)): so it
-ends with the process that has it, however that ends, and no daemon keeps accounts.  Whoever takes
-one has its *turn*, a lock of its own, reads what the others hold, and takes of the rest.
+ends with the process that has it, however that ends, and no daemon keeps accounts.  (The boxes of a
+process that was killed outlive it, and its leases, by the millisecond that their engines need.)
+Whoever takes one has its *turn*, a lock of its own, reads what the others hold, and takes of the
+rest.
 
 Cores are leased whole: all hardware threads of one share its units and caches, so two boxes on one
 core would measure each other.  Several come from one NUMA node where one has them free.

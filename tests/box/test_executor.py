@@ -49,6 +49,27 @@ def test_shutdown_cancels_what_waits_and_awaits_what_runs():
         executor.submit(["true"])
 
 
+FEW = """
+import minibox, resource
+resource.setrlimit(resource.RLIMIT_NOFILE, (77, 77))
+minibox.testing.leases.machine = lambda: tuple(
+    minibox.testing.leases.Core(cpus=(cpu,)) for cpu in range(64))
+with minibox.run_many([["true"]] * 30) as runs:
+    print(sum(run.result.returncode == 0 for run in runs))
+try:
+    minibox.run_many([["true"]], parallel=3)
+except minibox.SpecError as error:
+    print(error)
+"""
+
+
+def test_no_more_run_at_a_time_than_there_are_descriptors_for():
+    done = subprocess.run([sys.executable, "-c", "import minibox.testing.leases" + FEW],
+                          capture_output=True, text=True)
+    assert done.stdout.splitlines() == ["30", "parallel: 3: open files are enough for 2 boxes: "
+                                        "raise RLIMIT_NOFILE (ulimit -n)"], done.stderr
+
+
 CARRIED = """
 import multiprocessing, os, sys
 from concurrent import futures
