@@ -14,8 +14,8 @@ __version__ = "0.1.0"
 __all__ = [
     "DEVNULL", "PIPE", "STDOUT", "Box", "BoxExecutor", "BoxFailed", "BoxSpec", "EngineError",
     "ExecError", "HostError", "Job", "Limits", "MiniboxError", "Process", "Receipt", "Result",
-    "Run", "Runs", "SpecError", "StepError", "Usage", "__version__", "run", "run_async",
-    "run_many",
+    "Run", "Runs", "SavedResult", "SpecError", "StepError", "Usage", "__version__", "run",
+    "run_async", "run_many",
 ]
 
 TYPE_CHECKING = False
@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     )
     from minibox.request import Limits
     from minibox.result import Receipt, Result, Usage
+    from minibox.saved import SavedResult
     from minibox.spec import BoxSpec
     from minibox.testing.executor import BoxExecutor
     from minibox.testing.many import Job, Run, Runs, run_many
@@ -42,6 +43,7 @@ _HOMES = {
                "StepError"),
     "request": ("Limits",),
     "result": ("Receipt", "Result", "Usage"),
+    "saved": ("SavedResult",),
     "spec": ("BoxSpec",),
     "testing.executor": ("BoxExecutor",),
     "testing.many": ("Job", "Run", "Runs", "run_many"),

@@ -29,6 +29,7 @@ if TYPE_CHECKING:
 
     from minibox.facts import Host
     from minibox.plan import Plan
+    from minibox.surroundings import Observer
 
     Stream = int | IO[Any] | None
     Argument = str | bytes | os.PathLike[str]
@@ -46,7 +47,8 @@ def run(argv: Iterable[Argument], *, input: bytes | str | None = None,
 
     input, capture_output, check, stdin, stdout, stderr, text, encoding, errors: as subprocess.run
     has them, but stdin is empty unless given, and what is no text is replaced.  What is captured
-    is held in memory: cap it by Limits(output=...) where the program is not to be trusted.  All
+    is held in memory: cap it by Limits(output=...) where the program is not to be trusted.
+    observe: look at what goes on around the box too, for the result's `reliable` and `doubts`.  All
     others: see `minibox.request.box_spec`.
 
     Errors: SpecError, HostError: refused before anything ran; StepError: the box could not be set
@@ -135,7 +137,7 @@ class Process:
 
     def __init__(self, argv: Iterable[Argument], *, stdin: Stream = None, stdout: Stream = None,
                  stderr: Stream = None, text: bool | None = None, encoding: str | None = None,
-                 errors: str | None = None, **options: Any) -> None:
+                 errors: str | None = None, observe: bool = False, **options: Any) -> None:
         if isinstance(argv, (str, bytes)):
             raise SpecError("command", argv, 'give a list, such as ["ls", "-l"]')
         self.args = tuple(map(os.fsdecode, argv))
@@ -154,6 +156,7 @@ class Process:
         try:
             for number, stream in enumerate((stdin, stdout, stderr)):
                 fds.append(self._open(number, stream, fds, theirs))
+            self._observer = _observer(self._plan) if observe else None
             self.pid, report_end, self._control = engine.spawn(block, *fds)
         except BaseException:
             self._close_streams()
@@ -377,6 +380,7 @@ class Process:
         self._hang_up()
         os.close(self._pump.report)
         status = engine.reap(self.pid)
+        around = self._observer.end() if self._observer else None
         block, *outputs = (self._pump.collected.get(fd)
                            for fd in (self._pump.report, *self._ends[1:]))
         if self._capturing:
@@ -386,7 +390,7 @@ class Process:
                 raise EngineError(f"the engine ended without a report, with status {status}")
             out, err = map(self._text, outputs)
             self.result = Result(args=self.args, plan=self._plan, stdout=out, stderr=err,
-                                 report=report.decode(bytes(block)))
+                                 report=report.decode(bytes(block)), surroundings=around)
         except (MiniboxError, UnicodeError) as error:
             self._failure = error
         if self.result is None or self.result.reason == "setup":
@@ -397,6 +401,12 @@ class Process:
             return None if captured is None else bytes(captured)
         text = captured.decode(self._encoding, self._errors)
         return text.replace("\r\n", "\n").replace("\r", "\n")
+
+
+def _observer(plan: Plan) -> Observer:
+    from minibox.surroundings import Observer
+
+    return Observer(plan)
 
 
 # ---- plans, which are the same for the same request --------------------------------------------

@@ -7,7 +7,7 @@ from errno import errorcode
 from minibox import hints
 from minibox.errors import BoxFailed, ExecError, StepError, visible
 from minibox.parse import SIGNALS
-from minibox.record import Record, as_dict
+from minibox.record import Record
 from minibox.report import CAUSES, REASONS, STATES
 from minibox.steps import (
     CALLS,
@@ -23,11 +23,14 @@ from minibox.steps import (
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from typing import Any
+    from typing import Any, TypeVar
 
     from minibox.plan import Plan
     from minibox.report import Report
     from minibox.steps import Step
+    from minibox.surroundings import Surroundings
+
+    R = TypeVar("R", bound="AnyResult")
 
 CLD_EXITED = 1
 SIGKILL = 9
@@ -113,11 +116,62 @@ class StepOutcome(Record):
     at_ns: int | None
 
 
-class Result(Record):
+class AnyResult(Record):
+    """What a `Result` has in common with one that was saved, and read again."""
+
+    @property
+    def reliable(self: Any) -> bool | None:
+        """Can its times be trusted, by all that was seen around it? None: nobody looked."""
+        return None if self.doubts is None else not self.doubts
+
+    def check(self: R) -> R:
+        """This result, if the program exited with 0.
+
+        Errors: BoxFailed otherwise; StepError if the program never ran.
+        """
+        told: Any = self
+        if told.error:
+            raise told.error
+        if told.reason != "exited" or told.exit_status != 0:
+            raise BoxFailed(told)
+        return self
+
+    def to_dict(self) -> dict[str, Any]:
+        """Everything, in types that JSON has; captured bytes as text. docs/result.md: every key."""
+        from minibox.exports import plain
+
+        return plain(self)
+
+    def to_json(self, indent: int | None = None) -> str:
+        import json
+
+        return json.dumps(self.to_dict(), indent=indent)
+
+    def to_benchexec(self) -> dict[str, str | int | float]:
+        """As BenchExec has it, in seconds and bytes; a key is missing where it is unknown.
+
+        Source: doc/run-results.md of BenchExec 3.35.
+        """
+        from minibox.exports import benchexec
+
+        return benchexec(self)
+
+    def to_isolate_meta(self) -> str:
+        """The text of the meta-file that isolate would have written: lines of "key:value".
+
+        Source: isolate(1) of isolate 2.0, META-FILES.
+        """
+        from minibox.exports import isolate_meta
+
+        return isolate_meta(self)
+
+
+class Result(AnyResult):
     """What came of one box; `str()` gives it in one line.
 
-    args: the command; stdout, stderr: what was captured, None if not; plan, report: the raw data
-    that all the rest is read from.
+    args: the command; stdout, stderr: what was captured, None if not; surroundings: what was seen
+    around it, if it was run with observe; plan, report: the raw data that all the rest is read
+    from.
     """
 
     args: tuple[str, ...]
@@ -125,6 +179,7 @@ class Result(Record):
     report: Report
     stdout: Any = None
     stderr: Any = None
+    surroundings: Surroundings | None = None
 
     def __str__(self) -> str:
         return describe(self)
@@ -161,8 +216,28 @@ class Result(Record):
         return self.report.ended_status or self.report.stop_signal or SIGKILL
 
     @property
+    def name(self) -> str:
+        """The box's own name, which its cgroups have: 16 hexadecimal digits."""
+        return self.report.name
+
+    @property
+    def started_s(self) -> float:
+        """When its engine began, in seconds since 1970."""
+        return self.report.started_ns / 1e9
+
+    @property
     def usage(self) -> Usage:
         return _usage(self.report, self.plan)
+
+    @property
+    def doubts(self) -> tuple[str, ...] | None:
+        """Why its times may be wrong, one sentence for each reason; None: nobody looked, see
+        `minibox.run`'s observe."""
+        if self.surroundings is None:
+            return None
+        from minibox.surroundings import doubts
+
+        return doubts(self.surroundings, self.usage)
 
     @property
     def receipts(self) -> tuple[Receipt, ...]:
@@ -201,35 +276,6 @@ class Result(Record):
     def error(self) -> StepError | None:
         """Why the program never ran, if it did not."""
         return _error(self)
-
-    def check(self) -> Result:
-        """This result, if the program exited with 0.
-
-        Errors: BoxFailed otherwise; StepError if the program never ran.
-        """
-        if error := self.error:
-            raise error
-        if self.reason != "exited" or self.report.exit_status != 0:
-            raise BoxFailed(self)
-        return self
-
-    def to_dict(self) -> dict[str, Any]:
-        """Everything, in types that JSON has; captured bytes as text."""
-        return {
-            "args": list(self.args), "reason": self.reason, "exit_status": self.exit_status,
-            "returncode": self.returncode, "signal": self.signal, "summary": str(self),
-            "evidence": self.evidence, "usage": as_dict(self.usage),
-            "refused": [as_dict(one) for one in self.refused],
-            "receipts": [as_dict(one) for one in self.receipts],
-            "steps": [as_dict(one) for one in self.steps],
-            "started_s": self.report.started_ns / 1e9, "name": self.report.name,
-            "stdout": _as_text(self.stdout), "stderr": _as_text(self.stderr),
-        }
-
-    def to_json(self, indent: int | None = None) -> str:
-        import json
-
-        return json.dumps(self.to_dict(), indent=indent)
 
 
 def _usage(report: Report, plan: Plan) -> Usage:
@@ -304,9 +350,9 @@ def _evidence(result: Result) -> dict[str, Any]:
         return {"oom_kills": usage.oom_kills, "memory_peak_bytes": usage.memory_peak_bytes,
                 "memory_limit_bytes": _cap(result, "memory")}
     if result.reason == "walltime":
-        return {"wall_s": usage.wall_s, "wall_limit_s": watch.walltime_ns / 1e9}
+        return _over("wall", usage.wall_s, watch.walltime_ns / 1e9)
     if result.reason == "cputime":
-        return {"cpu_s": usage.cpu_s, "cpu_limit_s": watch.cputime_ns / 1e9}
+        return _over("cpu", usage.cpu_s, watch.cputime_ns / 1e9)
     if result.reason == "output":
         return {"stdout_bytes": usage.stdout_bytes, "stderr_bytes": usage.stderr_bytes,
                 "output_limit_bytes": watch.output_bytes}
@@ -324,6 +370,11 @@ def _evidence(result: Result) -> dict[str, Any]:
                 "errno": errorcode.get(error.errno, str(error.errno)),
                 "cause": CAUSES[report.cause], "detail": report.detail}
     return {"exit_status": report.exit_status}
+
+
+def _over(what: str, used_s: float | None, limit_s: float) -> dict[str, Any]:
+    over = None if used_s is None else round(used_s - limit_s, 9)
+    return {f"{what}_s": used_s, f"{what}_limit_s": limit_s, "overshoot_s": over}
 
 
 def describe(result: Result) -> str:
@@ -420,7 +471,3 @@ def seconds(count: float) -> str:
 def signal_name(number: int) -> str:
     """"SIGTERM" for 15; real-time signals by number."""
     return f"SIG{SIGNALS[number - 1]}" if 0 < number <= len(SIGNALS) else f"signal {number}"
-
-
-def _as_text(captured: Any) -> str | None:
-    return captured.decode("utf-8", "replace") if isinstance(captured, bytes) else captured

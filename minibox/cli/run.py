@@ -85,7 +85,9 @@ How it runs and ends
       --no-init                 the program itself is PID 1
       --stop-signal SIGNAL      what asks it to end, when minibox gets SIGTERM [TERM]
       --stop-timeout SECONDS    how long until it is killed then [10]
-      --result FILE|fd:N        write what came of it, as JSON
+      --result FILE|fd:N        write what came of it
+      --result-format FORMAT    json, or as another tool has it: benchexec, isolate [json]
+      --observe                 look at what goes on around it: can its times be trusted?
   -h, --help                    show this
 
 minibox run -m 64M --cpus 0.5 --pids-limit 20 --timeout 10 -- ./untrusted
@@ -110,23 +112,44 @@ FIELDS = {"rootfs": "rootfs", "read-only": "read_only", "rw": "writable", "keep"
           "privileged": "privileged", "without": "without"}
 """Options that become an argument of box_spec."""
 
+FORMATS = ("json", "benchexec", "isolate")
+"""As minibox.exports has them, which a start does not load."""
+
 
 def main(argv: Sequence[str]) -> int:
     """Do as *argv* says; it returns only for --help, or raises."""
     plan, options = planned(PAGE, argv)
     if plan is not None:
-        become_engine(plan, options.get("result"))
+        form = options.get("result-format", "json")
+        if form not in FORMATS:
+            raise SpecError("result-format", form, f"use {', '.join(FORMATS)}")
+        if "result-format" in options and "result" not in options:
+            raise SpecError("result-format", form, "name the file by --result")
+        become_engine(plan, options.get("result"), form, observe="observe" in options)
     return 0
 
 
-def become_engine(plan: Plan, result: str | None) -> NoReturn:
-    """Run *plan* in this process's place; what came of it goes to *result*, if that is given."""
+def become_engine(plan: Plan, result: str | None, form: str = "json",
+                  observe: bool = False) -> NoReturn:
+    """Run *plan* in this process's place; what came of it goes to *result*, if that is given, in
+    that form."""
     from minibox.engine import replace
     from minibox.plan import encode
 
     block, fd = encode(plan), -1 if result is None else open_result(result)
-    always = fd >= 0 or any(isinstance(step, FilterCalls) and step.log for step in plan.app)
-    replace(block, "--tell-always" if always else "--tell", *teller(fd))
+    always = (fd >= 0 or observe
+              or any(isinstance(step, FilterCalls) and step.log for step in plan.app))
+    first = _first_look(plan) if observe else ""
+    replace(block, "--tell-always" if always else "--tell", *teller(fd, form, first))
+
+
+def _first_look(plan: Plan) -> str:
+    """What the command that tells of the box compares its own look with."""
+    import json
+
+    from minibox.surroundings import Observer
+
+    return json.dumps(Observer(plan).first)
 
 
 def planned(page: str, argv: Sequence[str]) -> tuple[Plan | None, Values]:
@@ -181,11 +204,12 @@ def open_result(where: str) -> int:
     return fd
 
 
-def teller(result: int) -> tuple[str, ...]:
+def teller(result: int, form: str = "json", first: str = "") -> tuple[str, ...]:
     """The command that says what came of the box, with the very modules of this process.
 
-    result: a descriptor to write it to as JSON, -1 for none.
+    result: a descriptor to write it to, -1 for none; form: one of FORMATS; first: of what was
+    around it, when it is observed.
     """
     code = f"import sys; sys.path[:] = {sys.path}; from minibox.cli.tell import main; main()"
     # -P: nothing is loaded from the directory that this happens to run in.
-    return sys.executable, "-P", "-c", code, str(result)
+    return sys.executable, "-P", "-c", code, str(result), form, first

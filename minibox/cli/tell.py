@@ -1,9 +1,10 @@
 """Say what came of a box; the engine calls this when it has something to say.
 
-    tell RESULT-FD REPORT-FD PLAN-FD
+    tell RESULT-FD FORMAT FIRST-LOOK REPORT-FD PLAN-FD
 
 The verdict goes to stderr in one line, where a person reads it or no box was made at all; the
-result goes to RESULT-FD as JSON, unless that is -1.
+result goes to RESULT-FD in FORMAT, unless that is -1.  FIRST-LOOK is JSON, of what was around the
+box before it began, or empty: then nobody looks.
 """
 
 from __future__ import annotations
@@ -15,26 +16,46 @@ from minibox import plan, report
 from minibox.result import Result, describe_refused
 from minibox.steps import Exec, FilterCalls
 
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from minibox.plan import Plan
+    from minibox.surroundings import Surroundings
+
 
 def main() -> None:
     """Exits with the box's own exit status."""
-    result_fd, report_fd, plan_fd = map(int, sys.argv[1:4])
+    form, first = sys.argv[2:4]
+    result_fd, report_fd, plan_fd = map(int, (sys.argv[1], *sys.argv[4:6]))
     steps = plan.decode(_contents(plan_fd))
     program = next((step.argv for step in steps if isinstance(step, Exec)), ())
-    result = Result(args=program, plan=steps, report=report.decode(_contents(report_fd)))
+    result = Result(args=program, plan=steps, report=report.decode(_contents(report_fd)),
+                    surroundings=_surroundings(steps, first) if first else None)
     status = result.exit_status
     if result.reason == "setup" or (result.reason != "exited" and os.isatty(2)):
         print(f"minibox: {result}", file=sys.stderr)
     if any(isinstance(step, FilterCalls) and step.log for step in steps):
         print(f"minibox: {describe_refused(result)}", file=sys.stderr)
+    if result_fd < 0 or os.isatty(2):
+        for doubt in result.doubts or ():
+            print(f"minibox: not reliable: {doubt}", file=sys.stderr)
     if result_fd >= 0:
+        from minibox.exports import text
+
         try:
             with open(result_fd, "w") as file:
-                file.write(result.to_json(indent=2) + "\n")
+                file.write(text(result, form))
         except OSError as error:
             print(f"minibox: the result cannot be written: {error.strerror}", file=sys.stderr)
             status = 125
     sys.exit(status)
+
+
+def _surroundings(steps: Plan, first: str) -> Surroundings:
+    import json
+
+    from minibox.surroundings import Observer
+
+    return Observer(steps, json.loads(first)).end()
 
 
 def _contents(fd: int) -> bytes:

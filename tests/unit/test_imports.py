@@ -16,7 +16,8 @@ PACKAGE = Path(minibox.__file__).parent
 LAYERS = (
     ("record", "errors", "notes", "_core", "core"),
     ("steps", "facts", "spec", "report", "parse", "seccomp"),
-    ("plan", "hints", "result", "engine", "cgroups", "claim", "mends", "host", "probing"),
+    ("plan", "hints", "result", "exports", "saved", "surroundings", "engine", "cgroups", "claim",
+     "mends", "host", "probing"),
     ("compiler",),
     ("request", "pump", "rootfs", "box", "delegate", "doctor", "probe"),
     ("testing",),

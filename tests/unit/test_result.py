@@ -8,71 +8,19 @@ import struct
 from errno import EACCES, ENOENT, ENOSPC, EPERM
 
 import pytest
+from reports import PLAN, block, result
 
 from minibox import hints, report
 from minibox.errors import BoxFailed, EngineError, ExecError, StepError
-from minibox.plan import Plan
-from minibox.report import CAUSES, REASONS
+from minibox.report import CAUSES
 from minibox.result import Result, signal_name, size
 from minibox.steps import (
-    CALLS,
-    FIGURES,
     KINDS,
-    CloneApp,
-    CloneInit,
-    Exec,
     MakeDir,
-    MountProc,
-    OpenTree,
-    ReadCgroup,
-    Watch,
     name_of,
 )
 
 FIRST_CALL = {"x86_64": "read", "aarch64": "io_setup"}[os.uname().machine]
-
-NOTES = json.dumps({"receipts": [
-    {"cap": "memory", "asked": 64 << 20, "in_force": 64 << 20, "mechanism": "memory.max",
-     "note": ""}]})
-
-PLAN = Plan(
-    prepare=(Watch(walltime_ns=2_000_000_000, cputime_ns=1_500_000_000, output_bytes=1 << 20),
-             OpenTree(tree=0, source="/srv/data"), CloneInit(namespaces=("user", "mnt"))),
-    enter=(MountProc(target="/proc", hide_others=True),
-           CloneApp(nested=True, uids=(0, 0, 1), gids=(0, 0, 1), deny_setgroups=True)),
-    app=(Exec(argv=("ls", "-l"), environment=(), path="/usr/bin:/bin"),),
-    finish=(ReadCgroup(cgroup=0, file="cpu.stat", key="usage_usec", figure=0, scale=1000),
-            ReadCgroup(cgroup=0, file="memory.peak", key="", figure=4)),
-    notes=NOTES)
-
-
-def block(**given):
-    """A report as the engine writes it: of a box that exited with 0, but for what is *given*."""
-    values = {"reason": "exited", "exit_status": 0, "how": 1, "status": 0, "failed_step": -1,
-              "errno": 0, "call": "none", "cause": "unknown", "stop_signal": 0,
-              "exec_ns": 1_000_000, "end_ns": 501_000_000, "user_ns": 20_000_000,
-              "system_ns": 10_000_000, "figures": {}, "detail": "", "processes": 5,
-              "fatal_call": -1, "refused": (),
-              "states": ["done"] * 8} | given
-    figures = [values["figures"].get(name, -1) for name in FIGURES]
-    records = b"".join(report.RECORD.pack(report.STATES.index(state), 0, 0, 1000 * (n + 1))
-                       for n, state in enumerate(values["states"]))
-    detail = values["detail"].encode()
-    refused = b"".join(report.REFUSAL.pack(*one) for one in values["refused"])
-    return report.LAYOUT.pack(
-        report.MAGIC, report.VERSION, report.LAYOUT.size + len(records) + len(refused),
-        REASONS.index(values["reason"]), values["exit_status"], values["how"], values["status"],
-        values["failed_step"], values["errno"], CALLS.index(values["call"]),
-        CAUSES.index(values["cause"]), values["stop_signal"], values["fatal_call"], -1, 0,
-        values["exec_ns"], values["end_ns"], values["user_ns"], values["system_ns"],
-        4096, 1, 2, 3, 4, values["processes"], *figures, 100, 200, 50, 200, len(values["states"]),
-        len(values["refused"]), len(detail), 0, b"0123456789abcdef", detail
-    ) + records + refused
-
-
-def result(**given):
-    return Result(args=("ls", "-l"), plan=PLAN, report=report.decode(block(**given)))
-
 
 def killed(reason, **given):
     return result(**{"reason": reason, "exit_status": 137, "how": 2, "status": 9} | given)
