@@ -200,6 +200,12 @@ def test_what_is_the_boxs_own_doing_or_next_to_nothing_is_not_doubted(seen, used
     assert doubts(around(**seen), usage(**used)) == ()
 
 
+@pytest.mark.parametrize("field", ["swapped_bytes", "overheated"])
+def test_doubts_add_up(field):
+    seen = around(throttled_s=0.5, clock_source="hpet", **{field: 4096})
+    assert len(doubts(seen, usage())) == 3
+
+
 def test_a_result_that_nobody_looked_around_for_is_neither_reliable_nor_not():
     result = reports.result()
     assert (result.reliable, result.doubts, result.to_dict()["surroundings"]) == (None, None, None)
