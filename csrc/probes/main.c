@@ -14,7 +14,7 @@
 
 enum mb_call mb_last_call;              /* sys.h notes the last call there; nobody asks here */
 
-#define PATIENCE_NS UINT64_C(10000000000)  /* a host that writes back may stall for seconds */
+#define PATIENCE_NS UINT64_C(2000000000)
 enum { NOTHING = 3 };                   /* the attempt ended before it had an outcome */
 
 struct mb_given { char *const *values; int parent_death; };

@@ -39,7 +39,8 @@ def careless(caller: Any, given: Given) -> Iterator[dict[str, Any]]:
         def prepare() -> None:
             os.setsid()
             fcntl.ioctl(slave, termios.TIOCSCTTY, 0)
-            signal.signal(signal.SIGHUP, signal.SIG_IGN)
+            for ignored in (signal.SIGHUP, signal.SIGRTMIN):
+                signal.signal(ignored, signal.SIG_IGN)
             os.umask(0)
             signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGUSR1})
 
