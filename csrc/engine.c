@@ -27,7 +27,7 @@ static void block_signals(struct mb_engine *engine)
     const uint64_t all = MB_ALL_SIGNALS;
 
     mb_sigprocmask(SIG_SETMASK, &all, NULL);
-    for (int signal = 1; signal < 32; signal++) {
+    for (int signal = 1; signal <= 64; signal++) {
         struct mb_sigaction now = {0};
         const struct mb_sigaction standard = {0};
         if (!mb_sigaction(signal, NULL, &now) && now.handler == SIG_IGN) {
