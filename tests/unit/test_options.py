@@ -64,4 +64,5 @@ def test_every_option_of_run_is_read_and_used():
     from minibox.cli import run
 
     names = {option.name for option in declared(run.PAGE).values()}
-    assert names == {*run.LIMITS, *run.FIELDS, "help", "no-init", "result"}
+    assert names == {*run.LIMITS, *run.FIELDS, "help", "no-init", "observe", "result",
+                     "result-format"}
