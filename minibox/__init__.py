@@ -14,8 +14,8 @@ __version__ = "0.1.0"
 __all__ = [
     "DEVNULL", "PIPE", "STDOUT", "Box", "BoxExecutor", "BoxFailed", "BoxSpec", "EngineError",
     "ExecError", "HostError", "Job", "Limits", "MiniboxError", "Process", "Receipt", "Result",
-    "Run", "Runs", "SavedResult", "SpecError", "StepError", "Usage", "__version__", "run",
-    "run_async", "run_many",
+    "Run", "Runs", "SavedResult", "SavedRun", "SpecError", "StepError", "Usage", "__version__",
+    "load_runs", "run", "run_async", "run_many",
 ]
 
 TYPE_CHECKING = False
@@ -36,6 +36,7 @@ if TYPE_CHECKING:
     from minibox.spec import BoxSpec
     from minibox.testing.executor import BoxExecutor
     from minibox.testing.many import Job, Run, Runs, run_many
+    from minibox.testing.saved import SavedRun, load_runs
 
 _HOMES = {
     "box": ("DEVNULL", "PIPE", "STDOUT", "Box", "Process", "run", "run_async"),
@@ -47,6 +48,7 @@ _HOMES = {
     "spec": ("BoxSpec",),
     "testing.executor": ("BoxExecutor",),
     "testing.many": ("Job", "Run", "Runs", "run_many"),
+    "testing.saved": ("SavedRun", "load_runs"),
 }
 
 

@@ -44,12 +44,13 @@ are lines of JSON too, on stdout or in a file. The exit status is 1 when a progr
 minibox run-many --cores 1 --timeout 10 -m 256M --results results.jsonl --resume jobs.jsonl
 """
 
-NOT_FOR_MANY = ("result", "interactive", "tty")
-"""Options of `minibox run` that are about one box and a person before it."""
+NOT_FOR_MANY = ("result", "result-format", "observe", "interactive", "tty")
+"""Options of `minibox run` that are about one box and a person before it. Many are observed
+anyway."""
 
 
-STREAMS = ("input", "text", "encoding", "errors")
-"""What a job may have of subprocess's arguments."""
+STREAMS = ("input", "text", "encoding", "errors", "observe")
+"""What a job may have besides: of subprocess's arguments, and of `minibox.run`'s own."""
 
 
 class JobFile:

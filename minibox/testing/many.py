@@ -82,7 +82,8 @@ def run_many(jobs: Iterable[Job | Iterable[Argument]], *, parallel: int | None =
     results: a file that gets a line of JSON for each run when it ends; resume: leave out the jobs
     whose result it has already.  executor: another one of concurrent.futures, such as Dask's, whose
     workers run the boxes, with leases of their own machine.  defaults: options for all jobs, as for
-    `minibox.run`; output is captured unless they say where else it goes.
+    `minibox.run`; output is captured, and what goes on around each box observed, unless they say
+    otherwise.
 
     Errors: SpecError, HostError: refused before anything ran.  What is wrong with one job is its
     run's `error`, and stops no other.
@@ -312,6 +313,7 @@ def _options(defaults: dict[str, Any], job: Job) -> dict[str, Any]:
         raise SpecError("check", True, "a run's result tells how it ended: leave it out")
     if not {"stdout", "stderr", "capture_output"} & options.keys():
         options["capture_output"] = True
+    options.setdefault("observe", True)
     return options
 
 

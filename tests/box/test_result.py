@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+import minibox
 from minibox import cgroups
 
 pytestmark = pytest.mark.needs("userns")
@@ -158,3 +159,15 @@ def test_doubts_are_told_on_stderr_where_no_file_gets_them(boxed):
     done = boxed.minibox("run", "--observe", "--", "/bin/sh", "-c", "echo out; exit 4")
     assert (done.stdout, done.returncode) == ("out\n", 4)
     assert all(line.startswith("minibox: not reliable: ") for line in done.stderr.splitlines())
+
+
+@pytest.mark.needs("root")
+def test_many_runs_are_observed_unless_they_are_not_to_be(root_boxed, tmp_path):
+    jobs = tmp_path / "jobs.jsonl"
+    jobs.write_text('{"name": "seen", "argv": ["true"]}\n'
+                    '{"name": "not", "argv": ["true"], "observe": false}\n')
+    done = root_boxed.minibox("run-many", "--quiet", "--results", str(tmp_path / "runs"), str(jobs))
+    assert done.returncode == 0, done
+    found = {run.name: run.result for run in minibox.load_runs(tmp_path / "runs")}
+    assert found["seen"].reliable in (True, False) and found["seen"].surroundings.observed_s > 0
+    assert found["not"].reliable is None and found["not"].surroundings is None
