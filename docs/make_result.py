@@ -266,8 +266,8 @@ box by `Process` and comes back for it later looks later: `observed_s` says when
 ## As BenchExec has it
 
 `Result.to_benchexec()`, `--result-format benchexec`. A key is missing where the figure is null. A
-box that never ran has `terminationreason` and nothing else. Not there: `cputime-cpuN`, which cgroup
-v2 does not tell, and `cpuenergy-*`.
+box that never ran has `terminationreason` and nothing else. Never there: `cputime-cpuN`, which only
+cgroup v1 tells, and `cpuenergy-*`.
 
 {benchexec}
 ## As isolate has it

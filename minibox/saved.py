@@ -4,15 +4,21 @@ from __future__ import annotations
 
 from minibox.errors import ExecError, SpecError, StepError
 from minibox.record import Record
+from minibox.report import REASONS
 from minibox.result import AnyResult, Receipt, Refused, StepOutcome, Usage
 from minibox.surroundings import Surroundings
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Mapping
     from typing import Any, TypeVar
 
     R = TypeVar("R", bound=Record)
+    T = TypeVar("T")
+
+
+LATEST_S = 1 << 37
+"""When a box may have started: a year of four digits has less seconds than that, since 1970."""
 
 
 class SavedResult(AnyResult):
@@ -47,20 +53,24 @@ class SavedResult(AnyResult):
 
         Errors: SpecError if it is something else.
         """
-        try:
-            known = {field: saved[field] for field in cls.__fields__ if field in saved}
-            around, doubts = saved.get("surroundings"), saved.get("doubts")
-            return cls(**known | {
-                "args": tuple(saved["args"]), "usage": _record(Usage, saved["usage"]),
-                "refused": _records(Refused, saved.get("refused", ())),
-                "receipts": _records(Receipt, saved.get("receipts", ())),
-                "steps": _records(StepOutcome, saved.get("steps", ())),
-                "doubts": None if doubts is None else tuple(doubts),
-                "surroundings": around and _record(
-                    Surroundings, around | {"cpus": tuple(around["cpus"])})})
-        except (KeyError, TypeError, AttributeError) as error:
-            raise SpecError("result", saved, f"this is no result of a box ({error}): give what "
-                            "to_dict gave") from error
+        told = _checked(saved, dict, "result")
+        parts: dict[str, Any] = {"args": _items(told.get("args"), str, "args"),
+                                 "usage": _record(Usage, told.get("usage"), "usage")}
+        for name, kind in (("refused", Refused), ("receipts", Receipt), ("steps", StepOutcome)):
+            parts[name] = tuple(_record(kind, one, name)
+                                for one in _items(told.get(name, []), dict, name))
+        if (around := told.get("surroundings")) is not None:
+            cpus = _items(_checked(around, dict, "surroundings").get("cpus"), int, "cpus")
+            parts["surroundings"] = _record(Surroundings, around | {"cpus": cpus}, "surroundings")
+        if (doubts := told.get("doubts")) is not None:
+            parts["doubts"] = _items(doubts, str, "doubts")
+        result = _record(cls, told | parts, "result")
+        if result.reason not in REASONS or result.reason == "setup" and not (
+                {"step", "name", "call", "errno"} <= result.evidence.keys()):
+            raise _wrong("reason", result.reason)
+        if not 0 <= result.started_s < LATEST_S:
+            raise _wrong("started_s", result.started_s)
+        return result
 
     @classmethod
     def from_json(cls, text: str | bytes) -> SavedResult:
@@ -69,7 +79,7 @@ class SavedResult(AnyResult):
 
         try:
             return cls.from_dict(json.loads(text))
-        except ValueError as error:
+        except (ValueError, RecursionError) as error:
             raise SpecError("result", text, f"this is no JSON: {error}") from error
 
     @property
@@ -92,10 +102,33 @@ class SavedError(StepError):
         return self.hint
 
 
-def _record(kind: type[R], saved: Mapping[str, Any]) -> R:
-    """One record of that kind; a figure that the file does not have was not measured."""
-    return kind(**{field: saved.get(field) for field in kind.__fields__})
+KINDS = {"str": str, "int": int, "float": (int, float), "bool": bool, "None": type(None),
+         "tuple": tuple, "dict": dict, "Usage": Usage, "Surroundings": Surroundings, "Any": object}
+"""What the annotation of a field of these records stands for."""
 
 
-def _records(kind: type[R], saved: Iterable[Mapping[str, Any]]) -> tuple[R, ...]:
-    return tuple(_record(kind, one) for one in saved)
+def _record(kind: type[R], saved: Any, name: str) -> R:
+    """One record of that kind; what the file does not have was not measured, where that may be."""
+    told = _checked(saved, dict, name)
+    values = {}
+    for field, annotation in kind.__fields__.items():
+        kinds: Any = tuple(KINDS[one.partition("[")[0]] for one in annotation.split(" | "))
+        values[field] = value = told.get(field, kind.__defaults__.get(field))
+        if not isinstance(value, kinds):
+            raise _wrong(field, value)
+    return kind(**values)
+
+
+def _checked(value: Any, kind: type[T], name: str) -> T:
+    if not isinstance(value, kind):
+        raise _wrong(name, value)
+    return value
+
+
+def _items(value: Any, kind: type[T], name: str) -> tuple[T, ...]:
+    return tuple(_checked(one, kind, name) for one in _checked(value, list, name))
+
+
+def _wrong(name: str, value: object) -> SpecError:
+    return SpecError(name if name == "result" else f"result {name}", value,
+                     "this is no result of a box: give what to_dict gave")

@@ -144,11 +144,12 @@ def _throttles(parents: tuple[str, ...], mountinfo: str, cgroup: str) -> Iterato
     for one in cgroups.hierarchies(mountinfo, cgroup):
         if one.version == 2 or "cpu" in one.controllers:
             within = f"{one.mount}/"
-            directory = next((parent for parent in parents if parent.startswith(within)), one.own)
-            while directory:
+            directory = next((parent for parent in parents if f"{parent}/".startswith(within)),
+                             one.own)
+            while f"{directory}/".startswith(within):
                 if os.path.exists(f"{directory}/cpu.stat"):
                     yield f"{directory}/cpu.stat"
-                directory = os.path.dirname(directory) if directory.startswith(within) else ""
+                directory = os.path.dirname(directory)
 
 
 # ---- looking ------------------------------------------------------------------------------------

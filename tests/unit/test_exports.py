@@ -158,9 +158,55 @@ def test_a_file_of_another_version_is_read_as_far_as_it_is_known():
     assert saved.usage.cpu_s is None and saved.usage.wall_s == 0.5 and saved.steps == ()
 
 
-@pytest.mark.parametrize("text", ["", "{", "[]", "null", "{}", '{"args": 1, "usage": {}}',
-                                  '{"args": [], "usage": []}', '"x"', '{"args": [], "usage": {}}'])
-def test_what_is_no_result_is_refused_by_name(text):
+@pytest.mark.parametrize("text", ["", "{", "[]", "null", '"x"', "NaN", "\xff", "[" * 100000])
+def test_what_is_no_object_of_json_is_no_result(text):
     with pytest.raises(SpecError) as caught:
         SavedResult.from_json(text)
     assert caught.value.field == "result"
+
+
+SAVED = Result(**as_dict(reports.result(refused=((0, 5 << 16 | 1, 7),)))
+               | {"surroundings": AROUND}).to_dict()
+
+
+@pytest.mark.parametrize(("key", "wrong"), [
+    ("args", "ls"), ("args", [1]), ("args", None), ("reason", "bored"), ("reason", "setup"),
+    ("exit_status", None), ("exit_status", 0.5), ("returncode", "0"), ("signal", "KILL"),
+    ("summary", None), ("evidence", []), ("usage", None), ("usage", []), ("doubts", ["x", 1]),
+    ("doubts", "x"), ("surroundings", []), ("refused", {}), ("refused", [1]), ("receipts", None),
+    ("steps", 1), ("started_s", None), ("started_s", 1e300),
+    ("started_s", float("nan")), ("name", 1), ("stdout", 1), ("stderr", b"")])
+def test_a_result_with_a_value_of_another_kind_is_refused_by_its_key(key, wrong):
+    with pytest.raises(SpecError) as caught:
+        SavedResult.from_dict(SAVED | {key: wrong})
+    assert caught.value.field == f"result {key}"
+
+
+def inside(value):
+    """Each place of a value of JSON: a function that gives a copy with another value there."""
+    yield lambda other: other
+    if isinstance(value, dict):
+        for key in value:
+            for change in inside(value[key]):
+                yield lambda other, key=key, change=change: value | {key: change(other)}
+    elif isinstance(value, list):
+        for n in range(len(value)):
+            for change in inside(value[n]):
+                yield lambda other, n=n, change=change: [*value[:n], change(other), *value[n + 1:]]
+
+
+def test_whatever_stands_in_its_place_a_result_is_told_or_refused():
+    told = refused = 0
+    for change in inside(SAVED):
+        for other in (None, "", "x", -1, 0.5, 1e300, [], [1], {}, {"a": []}, True):
+            try:
+                found = SavedResult.from_dict(change(other))
+            except SpecError:
+                refused += 1
+                continue
+            told += 1
+            json.loads(found.to_json())
+            found.to_benchexec()
+            found.to_isolate_meta()
+            assert isinstance(str(found), str) and (found.error is None)
+    assert told > 100 and refused > 1000

@@ -116,12 +116,15 @@ def test_what_a_machine_does_not_tell_is_none_and_not_doubted(machine):
 
 
 def test_all_cgroups_around_the_box_are_watched_and_not_its_own(machine):
-    beneath = plan(MakeCgroup(cgroup=0, parent=f"{machine.root}/cgroup/user.slice"))
-    at = place(beneath, f"{machine.root}/proc", f"{machine.root}/sys")
-    assert at.throttles == (f"{machine.root}/cgroup/user.slice/cpu.stat",)
-    at = place(PINNED, f"{machine.root}/proc", f"{machine.root}/sys")
-    assert at.throttles == (f"{machine.root}/cgroup/user.slice/job/cpu.stat",
-                            f"{machine.root}/cgroup/user.slice/cpu.stat")
+    top = f"{machine.root}/cgroup"
+    machine.write("cgroup/cpu.stat", "usage_usec 5\n")
+    for parents, watched in (
+            ((f"{top}/user.slice",), [f"{top}/user.slice", top]), ((top,), [top]),
+            (("/elsewhere", top + "-like"), [f"{top}/user.slice/job", f"{top}/user.slice", top]),
+            ((), [f"{top}/user.slice/job", f"{top}/user.slice", top])):
+        asked = plan(*(MakeCgroup(cgroup=0, parent=parent) for parent in parents))
+        at = place(asked, f"{machine.root}/proc", f"{machine.root}/sys")
+        assert at.throttles == tuple(f"{directory}/cpu.stat" for directory in watched), parents
 
 
 def test_throttling_is_read_on_v1_as_well(machine):
