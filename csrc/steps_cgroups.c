@@ -195,6 +195,8 @@ int step_read_cgroup(struct mb_box *box, const struct mb_read_cgroup *step)
                                 sizeof text);
     int64_t value = size < 0 ? -1 : find(text, mb_text(box->plan, step->key), step->key.len);
 
+    if (value < 0 && size >= 0 && step->per_device)
+        value = 0;
     if (value >= 0 && value <= INT64_MAX / step->scale)
         box->figures[step->figure] = value * step->scale;
     return 0;

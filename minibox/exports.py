@@ -33,12 +33,13 @@ MESSAGES = {"walltime": "Time limit exceeded (wall clock)", "cputime": "Time lim
 
 def plain(result: Any) -> dict[str, Any]:
     """Everything, in types that JSON has."""
+    doubts = result.doubts
     return {
         "args": list(result.args), "reason": result.reason, "exit_status": result.exit_status,
         "returncode": result.returncode, "signal": result.signal, "summary": str(result),
         "evidence": result.evidence, "usage": as_dict(result.usage),
-        "reliable": result.reliable,
-        "doubts": None if result.doubts is None else list(result.doubts),
+        "reliable": None if doubts is None else not doubts,
+        "doubts": None if doubts is None else list(doubts),
         "surroundings": _plain_record(result.surroundings),
         "refused": [as_dict(one) for one in result.refused],
         "receipts": [as_dict(one) for one in result.receipts],

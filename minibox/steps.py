@@ -882,7 +882,8 @@ class ReadCgroup(Step):
 
     Why:    the kernel's own count, exact, for all processes that ever were in the box.
     Units:  figure is a place in FIGURES; with a {key}, the file has lines "key value"; of two words
-            the first is the line's own ("some total" of "some avg10=0.00 total=5").
+            the first is the line's own ("some total" of "some avg10=0.00 total=5"). With
+            {per_device} set it has lines for each device that was used, so none of them is 0.
     Errors: none: an absent file leaves the figure unmeasured.
     Source: cgroups(7); Documentation/accounting/psi.rst of Linux.
     """
@@ -893,6 +894,7 @@ class ReadCgroup(Step):
     key: str
     figure: int
     scale: int = 1
+    per_device: bool = False
 
 
 class RemoveCgroup(Step):

@@ -133,6 +133,11 @@ def _cgroup(controller: str) -> str:
     return _make_cgroup(str(controllers.parent))
 
 
+def _io() -> str:
+    """The controller that counts IO, under its name on v1 or on v2."""
+    return _cgroup("blkio") and _cgroup("io")
+
+
 def _make_cgroup(parent: str) -> str:
     if os.geteuid() != 0 and "/user" not in parent:
         return "nothing is delegated to this user"
@@ -178,6 +183,7 @@ PROBES: dict[str, Callable[[], str]] = {
     "landlock": functools.partial(_landlock, 2), "landlock.scope": functools.partial(_landlock, 6),
     "idmap": _idmap, "subids": _subids, "delegation": _delegation, "vm": _vm, "busybox": _busybox,
     "psi": _psi,
+    "cgroup.io": _io,
     **{f"cgroup.{name}": functools.partial(_cgroup, name) for name in CONTROLLERS},
     **{name: functools.partial(_try, name, "--version") for name in COMMANDS},
 }

@@ -87,7 +87,7 @@ How it runs and ends
       --stop-timeout SECONDS    how long until it is killed then [10]
       --result FILE|fd:N        write what came of it
       --result-format FORMAT    json, or as another tool has it: benchexec, isolate [json]
-      --observe                 look at what goes on around it: can its times be trusted?
+      --observe                 look at what goes on around it; say so if its times are not reliable
   -h, --help                    show this
 
 minibox run -m 64M --cpus 0.5 --pids-limit 20 --timeout 10 -- ./untrusted

@@ -58,6 +58,9 @@ READINGS: dict[tuple[str, int], tuple[tuple[str, str, str, int], ...]] = {
 }
 """What each controller (and version) can tell at the end: file, key, figure, scale."""
 
+PER_DEVICE = ("blkio.throttle.io_service_bytes", "io.stat")
+"""Files with a line for each device, of which there is none where there was no IO."""
+
 TIMES = (("cpu.stat", "usage_usec", "cpu_ns", 1000), ("cpu.stat", "user_usec", "cpu_user_ns", 1000),
          ("cpu.stat", "system_usec", "cpu_system_ns", 1000))
 """What each cgroup of v2 can tell, without any controller."""
@@ -106,6 +109,8 @@ def choose(spec: BoxSpec, host: Host) -> Groups:
                    if one.version == 2 or one.name == "cpuacct"}
     if spec.cgroups == "enabled" or "pid" in spec.share:
         wanted |= set(COUNTING)
+    if spec.cgroups == "enabled":
+        wanted.add("blkio")                         # for its figures; on v2 io is there anyway
     found = [one for one in host.controllers if one.name in wanted]
     if found:
         found += [one for one in host.controllers if one.name in COUNTING]
@@ -271,6 +276,7 @@ def read_and_remove(draft: Draft) -> None:
     readings += [(register, reading) for register, (version, _) in enumerate(groups.places)
                  if version == 2 for reading in more]
     draft.finish += [
-        ReadCgroup(cgroup=register, file=file, key=key, figure=FIGURES.index(figure), scale=scale)
+        ReadCgroup(cgroup=register, file=file, key=key, figure=FIGURES.index(figure), scale=scale,
+                   per_device=file in PER_DEVICE)
         for register, (file, key, figure, scale) in readings]
     draft.finish += [RemoveCgroup(cgroup=register) for register in range(len(groups.places))]

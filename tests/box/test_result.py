@@ -58,6 +58,30 @@ def test_every_figure_has_its_source_and_nothing_else_has(capped):
     assert all(sources.values())
 
 
+@pytest.fixture
+def on_disk():
+    """A directory on a disk, where there is one."""
+    for parent in ("/tmp", "/var/tmp"):
+        if subprocess.check_output(["stat", "-f", "-c", "%T", parent], text=True) != "tmpfs\n":
+            with tempfile.TemporaryDirectory(dir=parent) as directory:
+                yield Path(directory)
+            return
+    pytest.skip("temporary files lie in memory here")
+
+
+@pytest.mark.needs("root", "cgroup.io")
+def test_a_box_without_io_used_0_bytes_of_it_and_one_with_some_as_many(root_boxed, on_disk):
+    calm = root_boxed("--cgroups", "enabled", "--", "/bin/true").result["usage"]
+    assert calm["io_write_bytes"] == 0 and calm["io_read_bytes"] is not None, calm
+    (on_disk / "file").write_bytes(bytes(1 << 20))
+    os.sync()
+    busy = root_boxed("--cgroups", "enabled", "-v", f"{on_disk}:/data", "--", "/bin/dd", "bs=64k",
+                      "if=/data/file", "of=/data/copy", "iflag=direct", "oflag=direct")
+    usage = busy.result["usage"]
+    assert busy.status == 0 and 1 << 20 <= usage["io_read_bytes"] < 1 << 22, busy
+    assert 1 << 20 <= usage["io_write_bytes"] < 1 << 22, usage
+
+
 def test_how_long_a_box_outlived_its_cap_is_told(boxed):
     done = boxed("--timeout", "0.2", "--", "/bin/sleep", "60")
     told = done.result["evidence"]

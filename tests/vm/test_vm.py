@@ -36,7 +36,8 @@ EVERYWHERE = ("user", "userns", "timens", "landlock", "overlay", "subids", "dele
 
 
 @pytest.mark.parametrize(("user", "chosen", "required"), [
-    ("", ROOT, (*EVERYWHERE, "root", "idmap")), ("tester", USER, EVERYWHERE)], ids=["root", "user"])
+    ("", ROOT, (*EVERYWHERE, "root", "idmap", "cgroup.io")), ("tester", USER, EVERYWHERE)],
+    ids=["root", "user"])
 def test_boxes_do_under_cgroup_v2_what_they_must(user, chosen, required, tmp_path, capfd):
     results = tmp_path / "shared"
     results.mkdir()
