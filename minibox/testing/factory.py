@@ -1,0 +1,75 @@
+"""The fixture `box`: run commands in boxes with the defaults of the test, and remember them."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from minibox import box
+from minibox.testing import asked
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Mapping
+
+    from minibox.box import Argument, Process
+    from minibox.result import Result
+
+DEFAULTS: Mapping[str, Any] = {"walltime": 60}
+"""A test that hangs is to end, and to say so."""
+
+STREAMS = asked.STREAMS | {"capture_output", "check"}
+
+
+class Boxes:
+    """Runs commands in boxes: `box(argv, **options)` gives the Result when it has ended.
+
+    options: of the test, overridden by those of each call; see `minibox.testing.asked`.  Output is
+    captured as text unless a call says otherwise.  results: of all that have ended, in that order.
+    """
+
+    def __init__(self, options: Mapping[str, Any] | None = None,
+                 told: Callable[[Result], None] | None = None) -> None:
+        self.options = asked.merged(DEFAULTS, options or {})
+        self.results: list[Result] = []
+        self._told = told
+        self._started: list[Process] = []
+
+    def __call__(self, argv: Iterable[Argument], **options: Any) -> Result:
+        """Run *argv* and wait for it; as `minibox.run`, but caps need no `Limits`.
+
+        Errors: SpecError, HostError, StepError, and with check BoxFailed.
+        """
+        check = options.pop("check", False)
+        result = self._keep(box.run(argv, **self._merged(options, captured=True)))
+        return result.check() if check else result
+
+    def popen(self, argv: Iterable[Argument], **options: Any) -> Process:
+        """Start *argv* and return at once; as `subprocess.Popen`, with text streams.
+
+        What still runs when the test is over is killed.
+        """
+        process = box.Process(argv, **self._merged(options, captured=False))
+        self._started.append(process)
+        return process
+
+    def close(self) -> None:
+        """Kill what still runs, and wait for its end."""
+        while self._started:
+            process = self._started.pop(0)
+            process.abandon()
+            if process.result is not None:
+                self._keep(process.result)
+
+    def _merged(self, options: dict[str, Any], captured: bool) -> dict[str, Any]:
+        asked.check(options, STREAMS)
+        merged = asked.split(asked.merged(self.options, options))
+        if captured and not {"stdout", "stderr", "capture_output"} & options.keys():
+            merged["capture_output"] = True
+        if not {"encoding", "errors", "text"} & options.keys():
+            merged["text"] = not isinstance(options.get("input"), bytes)
+        return merged
+
+    def _keep(self, result: Result) -> Result:
+        self.results.append(result)
+        if self._told:
+            self._told(result)
+        return result

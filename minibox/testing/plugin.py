@@ -1,0 +1,189 @@
+"""The plugin for pytest: boxes as fixtures, tests that run in boxes, verdicts that explain.
+
+It is there wherever minibox is installed (entry point pytest11), and does nothing until a test asks
+for it; docs/testing.md is the tutorial.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from minibox.errors import SpecError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from minibox.facts import Host
+    from minibox.testing.factory import Boxes
+
+MARKERS = (
+    "minibox(needs={...}, repeat=N, **options): options of the boxes of this test, such as "
+    "memory=\"64MiB\", pids=16, network=\"loopback\"; what it needs of this machine; how often it "
+    "is to run",
+    "boxed(**options): run the test function itself in a box, without network, with its memory "
+    "capped and a /tmp of its own; options as for minibox")
+
+INSIDE = pytest.StashKey[bool]()
+RAN = pytest.StashKey[list[Any]]()
+"""Of a test: the results of all its boxes."""
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    group = parser.getgroup("minibox", "boxes")
+    group.addoption("--minibox-require", metavar="WORDS", default="",
+                    help="what tests need must be there: words with commas between, as `minibox "
+                    "doctor` prints them, or all; a test that lacks one of them fails, where it "
+                    "would else be skipped")
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    for marker in MARKERS:
+        config.addinivalue_line("markers", marker)
+    if words := config.getoption("minibox_require"):
+        from minibox.testing import needs
+
+        try:
+            needs.check("--minibox-require", words.split(","), [needs.ALL])
+        except SpecError as error:
+            raise pytest.UsageError(str(error)) from None
+
+
+# ---- markers -----------------------------------------------------------------------------------
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """What a marker says is wrong is said before anything runs."""
+    for item in items:
+        if _marked(item):
+            from minibox.testing.marks import check
+
+            try:
+                check(item)
+            except SpecError as error:
+                raise pytest.UsageError(f"{item.nodeid}: {error}") from None
+
+
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    """A test of @pytest.mark.minibox(repeat=N) is N tests."""
+    mark = next((one for one in metafunc.definition.iter_markers("minibox")
+                 if "repeat" in one.kwargs), None)
+    if mark:
+        repeat = mark.kwargs["repeat"]
+        if type(repeat) is not int or repeat < 1:
+            raise pytest.UsageError(f"{metafunc.definition.nodeid}: repeat: {repeat!r}: give a "
+                                    "number of runs, 1 or more")
+        metafunc.fixturenames.append("minibox_repetition")
+        metafunc.parametrize("minibox_repetition", range(1, repeat + 1), indirect=True,
+                             ids="run{}".format)
+
+
+@pytest.fixture
+def minibox_repetition(request: pytest.FixtureRequest) -> int:
+    """Which one of its runs this is, from 1, for a test that is to run more than once."""
+    return getattr(request, "param", 1)
+
+
+def _marked(item: pytest.Item) -> bool:
+    return any(item.get_closest_marker(name) for name in ("minibox", "boxed"))
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    if reason := _lacking(item):
+        pytest.skip(reason)
+
+
+def _lacking(item: pytest.Item) -> str:
+    """Why *item* cannot run on this machine, "" if it can; it fails where that must not be."""
+    if item.config.stash.get(INSIDE, False) or not _marked(item):
+        return ""
+    from minibox.testing import marks, needs
+
+    required = item.config.getoption("minibox_require").split(",")
+    for word in sorted(marks.needed(item)):
+        if reason := needs.lacking(word):
+            if word in required or needs.ALL in required:
+                pytest.fail(f"needs {word}, which --minibox-require says is here: {reason}",
+                            pytrace=False)
+            return f"needs {word}: {reason}"
+    return ""
+
+
+# ---- tests in boxes ----------------------------------------------------------------------------
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_runtest_protocol(item: pytest.Item, nextitem: pytest.Item | None) -> bool | None:
+    if item.get_closest_marker("boxed") is None or item.config.stash.get(INSIDE, False):
+        return None
+    item.ihook.pytest_runtest_logstart(nodeid=item.nodeid, location=item.location)
+    for report in _boxed(item, nextitem):
+        item.ihook.pytest_runtest_logreport(report=report)
+    item.ihook.pytest_runtest_logfinish(nodeid=item.nodeid, location=item.location)
+    return True
+
+
+def _boxed(item: pytest.Item, nextitem: pytest.Item | None) -> Iterator[pytest.TestReport]:
+    from minibox.testing import boxing
+
+    try:
+        reason = _lacking(item)
+    except pytest.fail.Exception as error:
+        yield boxing.failure(item, "setup", str(error))
+    else:
+        if reason:
+            yield boxing.skipped(item, reason)
+        else:
+            yield from boxing.protocol(item)
+    # Fixtures of the module or class that earlier tests had here, and no later one needs.
+    yield from boxing.torn_down(item, nextitem)
+
+
+# ---- fixtures ----------------------------------------------------------------------------------
+
+@pytest.fixture
+def box(request: pytest.FixtureRequest) -> Iterator[Boxes]:
+    """Run commands in boxes: `result = box(["make"], memory="64MiB")`, `process = box.popen(...)`.
+
+    Output is captured as text; @pytest.mark.minibox(...) gives options to all boxes of the test.
+    """
+    from minibox.testing import marks
+    from minibox.testing.factory import Boxes
+
+    ran = request.node.stash.setdefault(RAN, [])
+    boxes = Boxes(marks.options(request.node), ran.append)
+    try:
+        yield boxes
+    finally:
+        boxes.close()
+
+
+@pytest.fixture(scope="session")
+def minibox_host() -> Host:
+    """What this machine can do: kernel, namespaces, features, cgroup_mode, controllers ..."""
+    from minibox.testing import needs
+
+    return needs.machine()
+
+
+# ---- verdicts ----------------------------------------------------------------------------------
+
+def pytest_assertrepr_compare(config: pytest.Config, op: str, left: object,
+                              right: object) -> list[str] | None:
+    from minibox.testing.assertions import compared
+
+    return compared(op, left, right, config.getoption("verbose") >= 2)
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(item: pytest.Item, call: pytest.CallInfo[None]) -> Any:
+    """A failure shows what came of the test's boxes."""
+    report = yield
+    if report.when == "call" and report.failed:
+        from minibox.testing.assertions import account
+
+        results = item.stash.get(RAN, [])
+        for number, result in enumerate(results, 1):
+            report.sections.append((f"minibox: box {number} of {len(results)}",
+                                    "\n".join(account(result))))
+    return report
