@@ -2,6 +2,7 @@
 # make check   the house rules, ruff, mypy            make test-unit  those that need no privilege
 # make asan    box tests with a sanitized engine      make vm         box tests under pure cgroup v2
 # make fuzz    what it reads, by libFuzzer and AFL++  make bench      boxes beside their peers
+# make accuracy  figures beside known loads
 # make clean   remove all that was made
 
 # An unprivileged user can reach Debian's own Python, as the tests need; any other will do as well.
@@ -18,7 +19,7 @@ SANITIZE := -O1 -g -fno-omit-frame-pointer -fsanitize=address,undefined -fno-san
 # There memory is capped by RLIMIT_AS, which counts the sanitizers' terabytes of shadow as well.
 NOT_SANITIZED := --deselect tests/box/test_caps.py::test_best_effort_says_what_is_not_in_force
 
-.PHONY: venv demo test test-unit check asan fuzz vm bench clean
+.PHONY: venv demo test test-unit check asan fuzz accuracy vm bench clean
 
 demo: .venv/built
 	@$(RUN) -m minibox.cli.demo
@@ -44,6 +45,9 @@ asan: venv
 SECONDS ?= 600
 fuzz: venv
 	$(RUN) tests/fuzz/fuzz.py --seconds $(SECONDS) $(KEEP)
+
+accuracy: venv
+	ACCURACY_RUNS=100 $(RUN) -m pytest -q tests/box/test_accuracy.py
 
 vm: venv
 	$(RUN) -m pytest tests/vm
