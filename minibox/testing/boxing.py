@@ -9,10 +9,8 @@ from __future__ import annotations
 import builtins
 import json
 import os
-import subprocess
-import sys
 import warnings
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 import pytest
@@ -21,11 +19,12 @@ from minibox import box
 from minibox.errors import MiniboxError, SpecError
 from minibox.record import replace
 from minibox.result import Result
-from minibox.spec import Mount
 from minibox.testing import asked, hidden, marks, needs
 from minibox.testing.assertions import account
+from minibox.testing.interpreter import command, interpreter, within
 
-DEFAULTS: Mapping[str, Any] = {"memory": "512MiB", "pids": 256, "walltime": 60}
+DEFAULTS: Mapping[str, Any] = {"memory": "512MiB", "pids": 256, "walltime": 60,
+                               "observe": True}
 """Caps of a boxed test, as far as this machine has them."""
 
 KEPT = ("LANG", "LC_", "TZ", "PYTEST_DISABLE_PLUGIN_AUTOLOAD", "PYTEST_PLUGINS", "PYTHON",
@@ -65,7 +64,7 @@ def run(item: pytest.Item) -> tuple[Result, list[dict[str, Any]]]:
     limits = options.get("limits")
     live = item.config.getoption("capture") == "no"
     request = _request(item, limits and limits.walltime_s)
-    result = box.run(_command(), input=request, stdout=box.PIPE,
+    result = box.run(command("minibox.testing.boxed", "main"), input=request, stdout=box.PIPE,
                      stderr=1 if live else box.PIPE, **options)
     result = replace(result, args=("pytest", item.nodeid))
     told = [json.loads(line) for line in bytes(result.stdout or b"").splitlines(True)
@@ -83,52 +82,16 @@ def _defaults(item: pytest.Item, given: dict[str, Any]) -> dict[str, Any]:
         unfiltered = options.get("privileged") or "seccomp" in (*options.get("without", ()),) or \
             any(str(one).startswith("seccomp") for one in options.get("security_opts", ()))
         options.setdefault("seccomp_log", not unfiltered)
-    view = tuple(visible(item.config, str(item.path)))
-    options["mounts"] = (*(Mount(type="bind", source=path, target=path, read_only=True)
-                           for path in view), *options.get("mounts", ()))
-    here = str(item.config.invocation_params.dir)
-    options.setdefault("cwd", here if _within(here, view) else str(item.config.rootpath))
+    config = item.config
+    view = interpreter([str(config.rootpath), str(item.path.parent), str(config.inipath or "")])
+    options["mounts"] = (*view, *options.get("mounts", ()))
+    here = str(config.invocation_params.dir)
+    seen = within(here, (one.target for one in view))
+    options.setdefault("cwd", here if seen else str(config.rootpath))
     kept = {name: value for name, value in os.environ.items() if name.startswith(KEPT)}
     mine = options.get("env", ())
     options["env"] = (*kept.items(), *(mine.items() if isinstance(mine, Mapping) else mine))
     return options
-
-
-def visible(config: pytest.Config, path: str) -> Iterator[str]:
-    """Directories and files that a test in *path* needs to see: Python, its modules, the project.
-
-    Those that the box shows anyway are not among them, nor those within others.
-    """
-    import minibox
-
-    wanted = [sys.prefix, sys.exec_prefix, sys.base_prefix, sys.base_exec_prefix,
-              os.path.dirname(os.path.dirname(os.path.realpath(sys.executable))), *sys.path,
-              str(config.rootpath), os.path.dirname(path),
-              os.path.dirname(os.path.abspath(minibox.__file__))]
-    if config.inipath:
-        wanted.append(str(config.inipath))
-    shown = [one.path for one in needs.machine().system_paths if one.kind != "file"]
-    found = {form for one in wanted if one and os.path.exists(one)
-             for form in (os.path.abspath(one), os.path.realpath(one))}
-    chosen: list[str] = []
-    for one in sorted(found):
-        if one == "/":
-            raise SpecError("rootdir", one, "a boxed test would see the whole machine: give "
-                            "--rootdir, and start pytest in a directory of the project")
-        if not _within(one, (*shown, *chosen)):
-            chosen.append(one)
-    yield from chosen
-
-
-def _within(path: str, directories: tuple[str, ...]) -> bool:
-    return any(path == one or path.startswith(f"{one}/") for one in directories)
-
-
-def _command() -> tuple[str, ...]:
-    code = (f"import sys; sys.path[:] = {sys.path!r}; from minibox.testing.boxed import main; "
-            "main()")
-    flags: list[str] = subprocess._args_from_interpreter_flags()    # type: ignore[attr-defined]
-    return (sys.executable, *flags, "-P", "-c", code)
 
 
 def _request(item: pytest.Item, walltime_s: float | None) -> bytes:
@@ -254,7 +217,7 @@ def _report(item: pytest.Item, when: Any, act: Any) -> pytest.TestReport:
     return report
 
 
-def protocol(item: pytest.Item, keep: Any = None) -> Iterator[pytest.TestReport]:
+def protocol(item: pytest.Item, keep: Callable[[Result], None]) -> Iterator[pytest.TestReport]:
     """Run *item* in a box; its reports."""
     refusal = ""
     try:
@@ -265,8 +228,7 @@ def protocol(item: pytest.Item, keep: Any = None) -> Iterator[pytest.TestReport]
         yield failure(item, "setup", refusal)
         yield passed(item, "teardown")
         return
-    if keep:
-        keep(result)
+    keep(replace(result, stdout=None))              # that was told, not output of the test
     yield from Told(item, result, told).replay()
 
 

@@ -13,8 +13,8 @@ if TYPE_CHECKING:
     from minibox.box import Argument, Process
     from minibox.result import Result
 
-DEFAULTS: Mapping[str, Any] = {"walltime": 60}
-"""A test that hangs is to end, and to say so."""
+DEFAULTS: Mapping[str, Any] = {"walltime": 60, "observe": True}
+"""A test that hangs is to end, and to say so; and its times are to be trusted, or not."""
 
 STREAMS = asked.STREAMS | {"capture_output", "check"}
 

@@ -13,10 +13,13 @@ import pytest
 from minibox.errors import SpecError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
     from minibox.facts import Host
+    from minibox.result import AnyResult
+    from minibox.testing.book import Book
     from minibox.testing.factory import Boxes
+    from minibox.testing.neighbour import Neighbour
 
 MARKERS = (
     "minibox(needs={...}, repeat=N, **options): options of the boxes of this test, such as "
@@ -25,6 +28,7 @@ MARKERS = (
     "boxed(**options): run the test function itself in a box, without network, with its memory "
     "capped and a /tmp of its own; options as for minibox")
 
+BOOK: pytest.StashKey[Book] = pytest.StashKey()
 INSIDE = pytest.StashKey[bool]()
 RAN = pytest.StashKey[list[Any]]()
 """Of a test: the results of all its boxes."""
@@ -32,6 +36,8 @@ RAN = pytest.StashKey[list[Any]]()
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     group = parser.getgroup("minibox", "boxes")
+    group.addoption("--minibox-report", metavar="DIR",
+                    help="write every box to DIR: boxes.jsonl, and index.html for people")
     group.addoption("--minibox-require", metavar="WORDS", default="",
                     help="what tests need must be there: words with commas between, as `minibox "
                     "doctor` prints them, or all; a test that lacks one of them fails, where it "
@@ -48,6 +54,34 @@ def pytest_configure(config: pytest.Config) -> None:
             needs.check("--minibox-require", words.split(","), [needs.ALL])
         except SpecError as error:
             raise pytest.UsageError(str(error)) from None
+    if config.getoption("minibox_report") and not config.option.collectonly:
+        _open_report(config)
+
+
+# ---- the report --------------------------------------------------------------------------------
+
+def _open_report(config: pytest.Config) -> None:
+    from minibox.testing.reporter import Reporter
+
+    try:
+        reporter = Reporter(config)
+    except SpecError as error:
+        raise pytest.UsageError(str(error)) from None
+    config.pluginmanager.register(reporter, "minibox-reporter")
+    config.stash[BOOK] = reporter.book
+
+
+def _tell(item: pytest.Item, kind: str) -> Callable[[AnyResult], None]:
+    """Who is told of each box of *item* that has ended."""
+    ran, book = item.stash.setdefault(RAN, []), item.config.stash.get(BOOK, None)
+
+    def told(result: AnyResult) -> None:
+        if kind == "box":
+            ran.append(result)
+        if book:
+            book.add(item.nodeid, kind, result)
+
+    return told
 
 
 # ---- markers -----------------------------------------------------------------------------------
@@ -134,7 +168,7 @@ def _boxed(item: pytest.Item, nextitem: pytest.Item | None) -> Iterator[pytest.T
         if reason:
             yield boxing.skipped(item, reason)
         else:
-            yield from boxing.protocol(item)
+            yield from boxing.protocol(item, _tell(item, "boxed"))
     # Fixtures of the module or class that earlier tests had here, and no later one needs.
     yield from boxing.torn_down(item, nextitem)
 
@@ -150,12 +184,26 @@ def box(request: pytest.FixtureRequest) -> Iterator[Boxes]:
     from minibox.testing import marks
     from minibox.testing.factory import Boxes
 
-    ran = request.node.stash.setdefault(RAN, [])
-    boxes = Boxes(marks.options(request.node), ran.append)
+    boxes = Boxes(marks.options(request.node), _tell(request.node, "box"))
     try:
         yield boxes
     finally:
         boxes.close()
+
+
+@pytest.fixture
+def neighbour(request: pytest.FixtureRequest) -> Iterator[Neighbour]:
+    """A canary in a second box, that ticks: `neighbour.alive`, `neighbour.longest_pause_s`, and
+    `with neighbour.watch() as seen:` for the pauses during a block. If it dies the test fails."""
+    from minibox.testing.neighbour import Neighbour
+
+    canary = Neighbour()
+    try:
+        yield canary
+        canary.check()
+    finally:
+        if result := canary.close():
+            _tell(request.node, "neighbour")(result)
 
 
 @pytest.fixture(scope="session")
