@@ -68,6 +68,9 @@ void mb_diagnose_exec(struct mb_box *box, const char *path, int err);
 /* supervise.c: kill all that a cgroup of the box holds, but for this process. */
 void mb_kill_cgroups(const struct mb_box *box);
 
+/* supervise.c: have the scheduler run this process soon after it wakes, however many others want to. */
+void mb_be_prompt(void);
+
 /* relay.c: give *terminal* the size of the caller's, where one of descriptors 0 to 2 is that. */
 void mb_copy_size(int terminal);
 

@@ -220,6 +220,7 @@ _Noreturn void mb_init(struct mb_box *box)
         mb_app(box);
     }
     let_go(box);
+    mb_be_prompt();
     report_to_engine(box, MB_STARTED, box->app_pid, 0, 0, 0);
     look_after(box);
 }

@@ -11,6 +11,20 @@ enum mb_op { MB_OP_SIGNAL = 1, MB_OP_STOP, MB_OP_KILL, MB_OP_WINSIZE };     /* m
 
 #define MILLISECOND UINT64_C(1000000)
 
+/* Who watches a cap sleeps, and is to run at once when it wakes, for as long as a cap may be exceeded by.
+ * The shorter the slice that a process asks for, the earlier its turn (Linux 6.12; older kernels know no
+ * slices of a process's own and change nothing). Its share of a CPU stays the same, so this needs no
+ * privilege. Not where the caller chose another policy: that is meant. */
+void mb_be_prompt(void)
+{
+    struct sched_attr attr = { .size = sizeof attr };
+
+    if (mb_sched_getattr(0, &attr) < 0 || attr.sched_policy != SCHED_NORMAL)
+        return;
+    attr.sched_runtime = 100000;        /* ns; the least there is */
+    mb_sched_setattr(0, &attr);
+}
+
 /* ---- ending the box ---- */
 
 /* Kill all that a cgroup of the box holds, but for this process. */
@@ -54,6 +68,15 @@ static void tell_init(struct mb_engine *engine, uint32_t type, int32_t value)
         mb_link_send(engine->box.link, &message, NULL, 0);
 }
 
+/* Init is in the box's cgroups: a box that has used up its share of CPU would be killed when it next gets
+ * some, up to a period (100 ms) later. */
+static void lift_cpu_cap(const struct mb_box *box)
+{
+    for (int n = 0; n < MB_MAX_CGROUPS; n++)
+        if (box->cgroups[n] >= 0 && mb_write_file(box->cgroups[n], "cpu.max", "max", 3))
+            mb_write_file(box->cgroups[n], "cpu.cfs_quota_us", "-1", 2);
+}
+
 /* Init kills, because it can count what the others used while it reaps them; the kernel would not. One
  * that does not get to it (so many others want to run) is killed itself, and they with it. */
 static void kill_box(struct mb_engine *engine)
@@ -63,6 +86,7 @@ static void kill_box(struct mb_engine *engine)
     engine->killed = true;
     if (engine->started && engine->box.has_init && !engine->box.shares_pids) {
         tell_init(engine, MB_KILL_ALL, 0);
+        lift_cpu_cap(&engine->box);
         engine->kill_at = mb_now(&engine->box) + 50 * MILLISECOND;
     } else
         mb_kill_box(engine);
@@ -407,6 +431,7 @@ void mb_supervise(struct mb_engine *engine)
 {
     struct mb_box *box = &engine->box;
 
+    mb_be_prompt();
     mb_relays_open(engine);
     for (bool alive = true; alive;) {
         struct pollfd fds[PLACES] = {

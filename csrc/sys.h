@@ -12,6 +12,7 @@
 #include <linux/mount.h>
 #include <linux/openat2.h>
 #include <linux/sched.h>
+#include <linux/sched/types.h>
 #include <poll.h>
 #include <signal.h>
 #include <stdbool.h>
@@ -348,6 +349,17 @@ static inline int mb_sched_setaffinity(pid_t pid, size_t size, const uint64_t *m
 static inline int mb_sched_getaffinity(pid_t pid, size_t size, uint64_t *mask)
 {
     return (int)MB_QUIET(__NR_sched_getaffinity, pid, size, mask);
+}
+
+/* *attr* in both: sched_setattr(2); 0 is the calling process. */
+static inline int mb_sched_getattr(pid_t pid, struct sched_attr *attr)
+{
+    return (int)MB_QUIET(__NR_sched_getattr, pid, attr, sizeof *attr, 0);
+}
+
+static inline int mb_sched_setattr(pid_t pid, struct sched_attr *attr)
+{
+    return (int)MB_QUIET(__NR_sched_setattr, pid, attr, 0);
 }
 
 static inline int mb_prctl(int option, unsigned long a, unsigned long b, unsigned long c)

@@ -138,6 +138,21 @@ def _io() -> str:
     return _cgroup("blkio") and _cgroup("io")
 
 
+SLICE = """
+import ctypes, os, struct
+number = {"x86_64": 314, "aarch64": 274}[os.uname().machine]    # sched_setattr(2)
+attributes = struct.pack("=IIQiIQQQ", 48, 0, 0, 0, 0, 100000, 0, 0)
+assert ctypes.CDLL(None).syscall(number, 0, attributes, 0) == 0
+assert [line.split()[-1] for line in open("/proc/self/sched") if "se.slice" in line] == ["100000"]
+"""
+
+
+def _slices() -> str:
+    """A process may choose its own slice of CPU time, and the kernel shows it (Linux 6.12)."""
+    failed = _try(sys.executable, "-c", SLICE)
+    return failed and f"no slices of a process's own: {failed.splitlines()[-1]}"
+
+
 def _make_cgroup(parent: str) -> str:
     if os.geteuid() != 0 and "/user" not in parent:
         return "nothing is delegated to this user"
@@ -182,8 +197,7 @@ PROBES: dict[str, Callable[[], str]] = {
     "root": _root, "user": _user, "userns": _userns, "timens": _timens, "overlay": _overlay,
     "landlock": functools.partial(_landlock, 2), "landlock.scope": functools.partial(_landlock, 6),
     "idmap": _idmap, "subids": _subids, "delegation": _delegation, "vm": _vm, "busybox": _busybox,
-    "psi": _psi,
-    "cgroup.io": _io,
+    "psi": _psi, "slices": _slices, "cgroup.io": _io,
     **{f"cgroup.{name}": functools.partial(_cgroup, name) for name in CONTROLLERS},
     **{name: functools.partial(_try, name, "--version") for name in COMMANDS},
 }

@@ -97,6 +97,17 @@ def test_wall_time_ends_a_process_that_ignores_every_signal(boxed):
     assert done.reason == "walltime" and time.monotonic() - start < 10
 
 
+@pytest.mark.needs("cgroup.cpu")
+@pytest.mark.parametrize("timeout", [0.15, 0.25])
+def test_wall_time_ends_a_box_that_has_used_up_its_share_of_cpu(capped, timeout):
+    """It would get its next 10 ms only when the next period of 100 ms begins."""
+    done = capped("--cpus", "0.1", "--timeout", str(timeout), "--", "/bin/sh", "-c",
+                  "while :; do :; done")
+    usage, receipt = done.result["usage"], done.receipt("cpus")
+    assert (done.reason, receipt["in_force"]) == ("walltime", 0.1), done
+    assert usage["throttled_s"] > 0.05 and usage["wall_s"] - timeout < 0.025, usage
+
+
 def test_cpu_time_is_counted_over_all_processes(boxed):
     script = "import os\nos.fork()\nwhile True: pass"
     done = boxed("--cpu-time", "0.5", "--timeout", "30", "--", "python3", "-c", script)

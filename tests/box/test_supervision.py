@@ -40,6 +40,28 @@ def test_each_reason_has_its_verdict(boxed, argv, watch, expected):
     assert (reason(found), status) == expected, found
 
 
+def slice_ns(pid):
+    with open(f"/proc/{pid}/sched") as file:
+        return int(next(line for line in file if line.startswith("se.slice")).split()[-1])
+
+
+def only_child(pid):
+    with open(f"/proc/{pid}/task/{pid}/children") as file:
+        return int(file.read())
+
+
+@pytest.mark.needs("slices")
+def test_who_watches_a_box_has_its_turn_before_those_that_it_watches(boxed):
+    """By the shortest slice there is, so the caps hold on a busy machine too; not the box's own."""
+    box = Running(boxed, plan(boxed, "sh", "-c", "echo up; read line; exit 3", stdin="caller"),
+                  stdin=subprocess.PIPE)
+    box.await_line(b"up")
+    init = only_child(box.process.pid)
+    slices = [slice_ns(pid) for pid in (box.process.pid, init, only_child(init))]
+    assert box.end()[0] == 3
+    assert slices == [100_000, 100_000, slice_ns("self")]
+
+
 @pytest.mark.parametrize("part", ["prepare", "enter", "app"])
 def test_a_failing_step_is_named_whoever_took_it(boxed, part):
     good = plan(boxed, "true")
