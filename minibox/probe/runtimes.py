@@ -21,6 +21,7 @@ from minibox.record import Record
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
+    from typing import Any
 
 UNIFIED = "/sys/fs/cgroup/unified"
 """Where cgroup v2 is beside v1: crun wants one or the other, and gets a view without this."""
@@ -142,7 +143,7 @@ def _minibox(place: Place) -> Command:
                          *place.words(program)), shown=shown)
 
 
-def _bwrap(place: Place) -> Command:
+def bwrap_view() -> list[str]:
     """The example of bubblewrap's README, with all namespaces and without the terminal."""
     words = ["bwrap", "--ro-bind", "/usr", "/usr"]
     for name in ("bin", "sbin", "lib", "lib64"):
@@ -152,6 +153,11 @@ def _bwrap(place: Place) -> Command:
             words += ["--ro-bind", f"/{name}", f"/{name}"]
     words += ["--proc", "/proc", "--dev", "/dev", "--tmpfs", "/tmp", "--unshare-all",
               "--die-with-parent", "--new-session"]
+    return words
+
+
+def _bwrap(place: Place) -> Command:
+    words = bwrap_view()
     for target, source in place.copies(IN_BOX).items():
         words += ["--ro-bind", source, target]
     return _plain(tuple(words), place)
@@ -190,17 +196,23 @@ def set_user_id(path: str) -> None:
     os.chmod(path, 0o4750)
 
 
+def bundle_of(tool: str, directory: str) -> tuple[str, dict[str, Any]]:
+    """Have the runtime write its configuration into *directory*: how that was asked for, and what
+    it says. Errors: CannotRun."""
+    words = (tool, "spec", *(() if os.getuid() == 0 else ("--rootless",)))
+    done = subprocess.run(words, cwd=directory, capture_output=True, text=True,
+                          stdin=subprocess.DEVNULL)
+    if done.returncode:
+        raise CannotRun(done.stderr.strip() or f"`{tool} spec` has status {done.returncode}")
+    with open(f"{directory}/config.json") as file:
+        return shlex.join(words), json.load(file)
+
+
 def _bundle(tool: str, place: Place) -> Command:
     """A bundle with the configuration that the runtime itself writes."""
     small_root(place)
-    rootless = () if os.getuid() == 0 else ("--rootless",)
-    done = subprocess.run([tool, "spec", *rootless], cwd=place.directory, capture_output=True,
-                          text=True, stdin=subprocess.DEVNULL)
-    if done.returncode:
-        raise CannotRun(done.stderr.strip() or f"`{tool} spec` has status {done.returncode}")
+    asked, config = bundle_of(tool, place.directory)
     path = f"{place.directory}/config.json"
-    with open(path) as file:
-        config = json.load(file)
     config["process"] |= {"terminal": False, "args": list(place.words(IN_BOX))}
     config["root"]["path"] = "root"
     with open(path, "w") as file:
@@ -208,7 +220,7 @@ def _bundle(tool: str, place: Place) -> Command:
     words: tuple[str, ...] = (tool, "--root", f"{place.directory}/state")
     if tool == "crun" and os.getuid() == 0 and os.path.ismount(UNIFIED):
         words = ("unshare", "--mount", "sh", "-c", f'umount {UNIFIED} && exec "$@"', "sh", *words)
-    shown = f"{tool} run, with the configuration of `{shlex.join((tool, 'spec', *rootless))}`"
+    shown = f"{tool} run, with the configuration of `{asked}`"
     return Command(argv=(*words, "run", "--bundle", place.directory, place.name), shown=shown,
                    undo=(*words, "delete", "--force", place.name))
 

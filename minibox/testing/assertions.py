@@ -86,6 +86,8 @@ class Killed(Expectation):
     def unmet(self, result: Any) -> str:
         if result.reason not in KILLED:
             return f"it was not killed: {result}"
+        if result.reason == "signaled" and self.reason not in (None, "signaled", "walltime"):
+            _must_tell(result, repr(self))
         if self.reason not in (None, result.reason):
             return f"it was killed for {result.reason}, not for {self.reason}"
         if self.signal not in (None, result.signal):
@@ -114,6 +116,7 @@ class Refused(Expectation):
         return f"Refused({'' if self.call is None else repr(self.call)})"
 
     def unmet(self, result: Any) -> str:
+        _must_tell(result, repr(self))
         found = [one.call for one in result.refused]
         if (found and self.call is None) or self.call in found:
             return ""
@@ -124,6 +127,14 @@ class Refused(Expectation):
             return "" if self.call in (None, called) else f"it was killed for {called}"
         return ("no refused call was counted, which takes seccomp_log=True where the call is "
                 "answered by an error")
+
+
+def _must_tell(result: Any, what: str) -> None:
+    """Errors: CannotExpress for the result of another runtime, which does not tell such a thing."""
+    if runtime := getattr(result, "runtime", ""):
+        from minibox.testing.elsewhere import CannotExpress
+
+        raise CannotExpress(runtime, f"{what}: it does not tell why")
 
 
 def compared(op: str, left: object, right: object, full: bool) -> list[str] | None:

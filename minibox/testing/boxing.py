@@ -18,8 +18,8 @@ import pytest
 from minibox import box
 from minibox.errors import MiniboxError, SpecError
 from minibox.record import replace
-from minibox.result import Result
-from minibox.testing import asked, hidden, marks, needs
+from minibox.result import AnyResult
+from minibox.testing import asked, elsewhere, hidden, marks, needs
 from minibox.testing.assertions import account
 from minibox.testing.interpreter import command, interpreter, within
 
@@ -51,7 +51,7 @@ STAYS_OUTSIDE = {
 PHASES = ("setup", "call", "teardown")
 
 
-def run(item: pytest.Item) -> tuple[Result, list[dict[str, Any]]]:
+def run(item: pytest.Item) -> tuple[Any, list[dict[str, Any]]]:
     """Run *item* in a box; what came of the box, and what was told from inside.
 
     Errors: SpecError, HostError, StepError.
@@ -60,25 +60,32 @@ def run(item: pytest.Item) -> tuple[Result, list[dict[str, Any]]]:
     for name, why in STAYS_OUTSIDE.items():
         if name in getattr(item, "fixturenames", ()):
             raise SpecError("fixture", name, f"a boxed test cannot use it: {why}")
-    options = asked.split(_defaults(item, given))
-    limits = options.get("limits")
+    runtime = item.config.getoption("minibox_runtime")
+    options = _defaults(item, given, runtime)
+    limits = asked.split(options).get("limits")
     live = item.config.getoption("capture") == "no"
-    request = _request(item, limits and limits.walltime_s)
-    result = box.run(command("minibox.testing.boxed", "main"), input=request, stdout=box.PIPE,
-                     stderr=1 if live else box.PIPE, **options)
+    streams: dict[str, Any] = {"input": _request(item, limits and limits.walltime_s),
+                               "stdout": box.PIPE, "stderr": 1 if live else box.PIPE}
+    argv = command("minibox.testing.boxed", "main")
+    result: Any = (box.run(argv, **streams, **asked.split(options)) if runtime == "minibox"
+                   else elsewhere.run(runtime, argv, options, **streams))
     result = replace(result, args=("pytest", item.nodeid))
     told = [json.loads(line) for line in bytes(result.stdout or b"").splitlines(True)
             if line.endswith(b"\n")]
     return result, told
 
 
-def _defaults(item: pytest.Item, given: dict[str, Any]) -> dict[str, Any]:
+def _defaults(item: pytest.Item, given: dict[str, Any], runtime: str) -> dict[str, Any]:
     """*given*, with what else a test needs to run as it would here."""
     options = dict(given)
     if "limits" not in given:
         options = {name: value for name, value in DEFAULTS.items()
                    if not needs.lacking(needs.OF_CAPS.get(name, "user"))} | options
-    if not needs.lacking("seccomp.notify") and not needs.lacking("seccomp"):
+    if runtime != "minibox":
+        known = elsewhere.EXPRESSED[runtime] if os.getuid() == 0 else \
+            elsewhere.EXPRESSED[runtime] - elsewhere.CGROUP_CAPS
+        options = {name: value for name, value in options.items() if name in known | given.keys()}
+    elif not needs.lacking("seccomp.notify") and not needs.lacking("seccomp"):
         unfiltered = options.get("privileged") or "seccomp" in (*options.get("without", ()),) or \
             any(str(one).startswith("seccomp") for one in options.get("security_opts", ()))
         options.setdefault("seccomp_log", not unfiltered)
@@ -123,7 +130,7 @@ def _plain(value: object) -> bool:
 class Told:
     """Replays what came out of the box of one test."""
 
-    def __init__(self, item: pytest.Item, result: Result, told: list[dict[str, Any]]) -> None:
+    def __init__(self, item: pytest.Item, result: Any, told: list[dict[str, Any]]) -> None:
         self._item, self._result = item, result
         self._reports = [one["report"] for one in told if "report" in one]
         self._failed = [one["failed"] for one in told if "failed" in one]
@@ -217,11 +224,14 @@ def _report(item: pytest.Item, when: Any, act: Any) -> pytest.TestReport:
     return report
 
 
-def protocol(item: pytest.Item, keep: Callable[[Result], None]) -> Iterator[pytest.TestReport]:
+def protocol(item: pytest.Item, keep: Callable[[AnyResult], None]) -> Iterator[pytest.TestReport]:
     """Run *item* in a box; its reports."""
     refusal = ""
     try:
         result, told = run(item)
+    except elsewhere.CannotExpress as error:
+        yield skipped(item, str(error))
+        return
     except MiniboxError as error:
         refusal = f"{type(error).__name__}: {error}"
     if refusal:

@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
 
     from minibox.box import Argument, Process
-    from minibox.result import Result
+    from minibox.result import AnyResult
 
 DEFAULTS: Mapping[str, Any] = {"walltime": 60, "observe": True}
 """A test that hangs is to end, and to say so; and its times are to be trusted, or not."""
@@ -24,29 +24,53 @@ class Boxes:
 
     options: of the test, overridden by those of each call; see `minibox.testing.asked`.  Output is
     captured as text unless a call says otherwise.  results: of all that have ended, in that order.
+    runtime: what runs them, one of minibox.testing.elsewhere.NAMES.
     """
 
     def __init__(self, options: Mapping[str, Any] | None = None,
-                 told: Callable[[Result], None] | None = None) -> None:
+                 told: Callable[[AnyResult], None] | None = None,
+                 runtime: str = "minibox") -> None:
         self.options = asked.merged(DEFAULTS, options or {})
-        self.results: list[Result] = []
+        self.results: list[AnyResult] = []
+        self.runtime = runtime
         self._told = told
         self._started: list[Process] = []
 
-    def __call__(self, argv: Iterable[Argument], **options: Any) -> Result:
+    def __call__(self, argv: Iterable[Argument], **options: Any) -> Any:
         """Run *argv* and wait for it; as `minibox.run`, but caps need no `Limits`.
 
-        Errors: SpecError, HostError, StepError, and with check BoxFailed.
+        Its Result, or what stands for one with another runtime (minibox.testing.elsewhere).
+        Errors: SpecError, HostError, StepError, CannotExpress, and with check BoxFailed.
         """
         check = options.pop("check", False)
-        result = self._keep(box.run(argv, **self._merged(options, captured=True)))
+        if self.runtime == "minibox":
+            result: AnyResult = box.run(argv, **self._merged(options, captured=True))
+        else:
+            result = self._elsewhere(argv, options)
+        self._keep(result)
         return result.check() if check else result
+
+    def _elsewhere(self, argv: Iterable[Argument], options: dict[str, Any]) -> AnyResult:
+        from minibox.testing import elsewhere
+
+        asked.check(options, STREAMS)
+        streams = {name: options.pop(name) for name in [*options] if name in STREAMS}
+        capture = not streams.keys() & {"stdout", "stderr"}
+        return elsewhere.run(
+            self.runtime, argv, asked.merged(self.options, options), input=streams.get("input"),
+            stdout=streams.get("stdout", box.PIPE if capture else None),
+            stderr=streams.get("stderr", box.PIPE if capture else None),
+            text=streams.get("text", not isinstance(streams.get("input"), bytes)))
 
     def popen(self, argv: Iterable[Argument], **options: Any) -> Process:
         """Start *argv* and return at once; as `subprocess.Popen`, with text streams.
 
         What still runs when the test is over is killed.
         """
+        if self.runtime != "minibox":
+            from minibox.testing.elsewhere import CannotExpress
+
+            raise CannotExpress(self.runtime, "box.popen: it gives no minibox.Process")
         process = box.Process(argv, **self._merged(options, captured=False))
         self._started.append(process)
         return process
@@ -68,8 +92,7 @@ class Boxes:
             merged["text"] = not isinstance(options.get("input"), bytes)
         return merged
 
-    def _keep(self, result: Result) -> Result:
+    def _keep(self, result: AnyResult) -> None:
         self.results.append(result)
         if self._told:
             self._told(result)
-        return result

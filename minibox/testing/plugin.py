@@ -6,6 +6,7 @@ for it; docs/testing.md is the tutorial.
 
 from __future__ import annotations
 
+import sys
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -28,14 +29,23 @@ MARKERS = (
     "boxed(**options): run the test function itself in a box, without network, with its memory "
     "capped and a /tmp of its own; options as for minibox")
 
+RUNTIMES = ("minibox", "bwrap", "runc", "none")
+
 BOOK: pytest.StashKey[Book] = pytest.StashKey()
 INSIDE = pytest.StashKey[bool]()
+LEFT: pytest.StashKey[list[str]] = pytest.StashKey()
+"""What boxes have left behind."""
+NAMES: pytest.StashKey[list[str]] = pytest.StashKey()
+"""Of all boxes that have ended, as their cgroups are called."""
 RAN = pytest.StashKey[list[Any]]()
 """Of a test: the results of all its boxes."""
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     group = parser.getgroup("minibox", "boxes")
+    group.addoption("--minibox-runtime", metavar="RUNTIME", default="minibox",
+                    help="run boxes, and boxed tests, with minibox, bwrap, runc or none; what that "
+                    "cannot express skips a test")
     group.addoption("--minibox-report", metavar="DIR",
                     help="write every box to DIR: boxes.jsonl, and index.html for people")
     group.addoption("--minibox-require", metavar="WORDS", default="",
@@ -54,8 +64,47 @@ def pytest_configure(config: pytest.Config) -> None:
             needs.check("--minibox-require", words.split(","), [needs.ALL])
         except SpecError as error:
             raise pytest.UsageError(str(error)) from None
+    runtime = config.getoption("minibox_runtime")
+    if runtime not in RUNTIMES:
+        raise pytest.UsageError(f"--minibox-runtime: {runtime!r}: use one of "
+                                f"{', '.join(RUNTIMES)}")
     if config.getoption("minibox_report") and not config.option.collectonly:
         _open_report(config)
+
+
+# ---- the end of the session --------------------------------------------------------------------
+
+@pytest.hookimpl(trylast=True)
+def pytest_sessionfinish(session: pytest.Session) -> None:
+    """Nothing of a box may be left; under pytest-xdist each worker says so of its own."""
+    config = session.config
+    if config.stash.get(INSIDE, False):
+        return
+    found = config.stash.setdefault(LEFT, [])
+    if "minibox.box" in sys.modules:
+        from minibox.testing.leftovers import left
+
+        names: list[str] = config.stash.get(NAMES, [])
+        found += left(names)
+    if found and session.exitstatus == pytest.ExitCode.OK:
+        session.exitstatus = pytest.ExitCode.TESTS_FAILED
+    if hasattr(config, "workeroutput"):
+        config.workeroutput["minibox_left"] = found
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_testnodedown(node: Any) -> None:
+    """A worker of pytest-xdist has ended."""
+    found = getattr(node, "workeroutput", {}).get("minibox_left", ())
+    node.config.stash.setdefault(LEFT, []).extend(f"{node.gateway.id}: {one}" for one in found)
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter,
+                            config: pytest.Config) -> None:
+    if found := config.stash.get(LEFT, []):
+        terminalreporter.write_sep("=", "minibox: left behind by this session", red=True)
+        for line in found:
+            terminalreporter.line(line)
 
 
 # ---- the report --------------------------------------------------------------------------------
@@ -75,7 +124,10 @@ def _tell(item: pytest.Item, kind: str) -> Callable[[AnyResult], None]:
     """Who is told of each box of *item* that has ended."""
     ran, book = item.stash.setdefault(RAN, []), item.config.stash.get(BOOK, None)
 
+    names = item.config.stash.setdefault(NAMES, [])
+
     def told(result: AnyResult) -> None:
+        names.append(getattr(getattr(result, "report", None), "name", ""))
         if kind == "box":
             ran.append(result)
         if book:
@@ -124,8 +176,21 @@ def _marked(item: pytest.Item) -> bool:
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_runtest_setup(item: pytest.Item) -> None:
-    if reason := _lacking(item):
-        pytest.skip(reason)
+    if reason := _lacking(item) or _unboxed(item):
+        raise pytest.skip.Exception(reason, _use_item_location=True)
+
+
+def _unboxed(item: pytest.Item) -> str:
+    """Why a boxed test cannot run without a box, "" if it can, or is in one."""
+    if (item.get_closest_marker("boxed") is None or item.config.stash.get(INSIDE, False)
+            or item.config.getoption("minibox_runtime") != "none"):
+        return ""
+    from minibox.testing import elsewhere, marks
+
+    options = marks.options(item)
+    beyond = sorted(options.keys() - elsewhere.EXPRESSED["none"] | {"walltime"} & options.keys())
+    return str(elsewhere.CannotExpress("none", f"{beyond[0]}={options[beyond[0]]!r}")) if beyond \
+        else ""
 
 
 def _lacking(item: pytest.Item) -> str:
@@ -150,6 +215,8 @@ def _lacking(item: pytest.Item) -> str:
 def pytest_runtest_protocol(item: pytest.Item, nextitem: pytest.Item | None) -> bool | None:
     if item.get_closest_marker("boxed") is None or item.config.stash.get(INSIDE, False):
         return None
+    if item.config.getoption("minibox_runtime") == "none":
+        return None                                         # it runs here, as any other
     item.ihook.pytest_runtest_logstart(nodeid=item.nodeid, location=item.location)
     for report in _boxed(item, nextitem):
         item.ihook.pytest_runtest_logreport(report=report)
@@ -184,7 +251,8 @@ def box(request: pytest.FixtureRequest) -> Iterator[Boxes]:
     from minibox.testing import marks
     from minibox.testing.factory import Boxes
 
-    boxes = Boxes(marks.options(request.node), _tell(request.node, "box"))
+    boxes = Boxes(marks.options(request.node), _tell(request.node, "box"),
+                  request.config.getoption("minibox_runtime"))
     try:
         yield boxes
     finally:
@@ -221,6 +289,31 @@ def pytest_assertrepr_compare(config: pytest.Config, op: str, left: object,
     from minibox.testing.assertions import compared
 
     return compared(op, left, right, config.getoption("verbose") >= 2)
+
+
+def _skip_unexpressed() -> Any:
+    """What another runtime has no word for is no failure of the test."""
+    from minibox.testing.elsewhere import CannotExpress
+
+    try:
+        return (yield)
+    except CannotExpress as error:
+        reason = str(error)
+    raise pytest.skip.Exception(reason, _use_item_location=True)
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_call(item: pytest.Item) -> Any:
+    if item.config.getoption("minibox_runtime") == "minibox":
+        return (yield)
+    return (yield from _skip_unexpressed())
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_fixture_setup(request: pytest.FixtureRequest) -> Any:
+    if request.config.getoption("minibox_runtime") == "minibox":
+        return (yield)
+    return (yield from _skip_unexpressed())
 
 
 @pytest.hookimpl(wrapper=True)
