@@ -224,7 +224,9 @@ cgroup when a cap needs one, or with `--cgroups enabled`.
 
 {usage}
 `cpu_s` is also taken from samples of /proc where there is a cap on CPU time, no cgroup, and init
-was killed: `measured_by` then says so, and it is at most 50 ms old.
+was killed: `measured_by` then says so, and it is at most 50 ms old. Without a cgroup neither it nor
+the cap sees children of a program that ignores SIGCHLD: the kernel reaps those without adding up
+what they used (times(2)).
 
 ## Receipts
 

@@ -23,6 +23,11 @@ from minibox.steps import (
 PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 
 
+UNSEEN = ("not seen: children of a program that ignores SIGCHLD, which the kernel reaps without "
+          "adding up what they used; a cgroup sees them")
+"""Source: times(2), NOTES; Linux 2.6.9."""
+
+
 def ns(seconds: float | None) -> int:
     return 0 if seconds is None else round(seconds * 1e9)
 
@@ -43,14 +48,16 @@ def supervise(draft: Draft) -> None:
         raise HostError("cpu-time", "without a cgroup init adds up what its processes use, and "
                         "there is none", "leave --no-init out; or add --best-effort to cap each "
                         "process by itself")
-    for cap, asked, in_force, mechanism in (
-            ("timeout", limits.walltime_s, limits.walltime_s, "the engine's timer, from exec on"),
+    seen = limits.cputime_s is None or bool(draft.groups.places)
+    for cap, asked, in_force, mechanism, note in (
+            ("timeout", limits.walltime_s, limits.walltime_s, "the engine's timer, from exec on",
+             ""),
             ("cpu-time", limits.cputime_s, limits.cputime_s if summed else None,
              "cgroup, read by the engine" if draft.groups.places else
              "/proc, read by init; RLIMIT_CPU for each process" if summed else
-             "RLIMIT_CPU for each process"),
-            ("output-limit", limits.output_bytes, limits.output_bytes, "the engine's relay")):
-        draft.receipt(cap, asked, in_force, mechanism if asked is not None else "none")
+             "RLIMIT_CPU for each process", "" if seen else UNSEEN),
+            ("output-limit", limits.output_bytes, limits.output_bytes, "the engine's relay", "")):
+        draft.receipt(cap, asked, in_force, mechanism if asked is not None else "none", note)
 
 
 def clone(draft: Draft) -> None:

@@ -115,6 +115,34 @@ def test_cpu_time_is_counted_over_all_processes(boxed):
     assert 0.45 <= done.result["usage"]["cpu_s"] < 1.0
 
 
+UNAWAITED = """
+import os, signal, time
+signal.signal(signal.SIGCHLD, signal.SIG_IGN)
+while True:
+    if not os.fork():
+        while time.process_time() < 0.01: pass
+        os._exit(0)
+    try: os.wait()
+    except ChildProcessError: pass
+"""
+"""It burns in children that the kernel reaps without adding up what they used, see times(2)."""
+
+
+@pytest.mark.needs("cgroup.cpu")
+def test_cpu_time_of_children_that_nobody_waits_for_counts_in_a_cgroup(capped):
+    done = capped("--cgroups", "enabled", "--cpu-time", "0.3", "--timeout", "10", "--",
+                  "python3", "-c", UNAWAITED)
+    assert done.reason == "cputime" and done.receipt("cpu-time")["note"] == "", done
+    assert 0.3 <= done.result["usage"]["cpu_s"] < 0.5
+
+
+def test_a_cap_on_cpu_time_without_a_cgroup_says_what_it_does_not_see(boxed):
+    done = boxed("--cgroups", "disabled", "--cpu-time", "0.3", "--timeout", "1", "--",
+                 "python3", "-c", UNAWAITED)
+    assert done.reason == "walltime" and done.result["usage"]["cpu_s"] < 0.3, done
+    assert "SIGCHLD" in done.receipt("cpu-time")["note"]
+
+
 def test_the_output_cap_keeps_the_first_bytes_and_counts_the_rest(boxed):
     done = boxed("--output-limit", "1000", "--timeout", "30", "--", "/bin/sh", "-c",
                  "while :; do echo 0123456789; done")
