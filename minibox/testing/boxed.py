@@ -137,6 +137,8 @@ class Messenger:
 
 def _sought(error: BaseException | None) -> Iterator[dict[str, Any]]:
     """What *error*, and what it came of, say was not there: paths, modules, variables."""
+    from _pytest.fixtures import FixtureLookupError
+
     seen: set[int] = set()
     while error is not None and id(error) not in seen:
         seen.add(id(error))
@@ -147,6 +149,8 @@ def _sought(error: BaseException | None) -> Iterator[dict[str, Any]]:
                    "cwd": os.getcwd()}
         elif isinstance(error, ModuleNotFoundError):
             yield {"module": error.name}
+        elif isinstance(error, FixtureLookupError):
+            yield {"fixture": error.argname}
         elif isinstance(error, KeyError) and error.args and isinstance(error.args[0], str):
             yield {"variable": error.args[0]}
         error = error.__cause__ or (None if error.__suppress_context__ else error.__context__)

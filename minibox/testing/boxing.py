@@ -27,9 +27,10 @@ DEFAULTS: Mapping[str, Any] = {"memory": "512MiB", "pids": 256, "walltime": 60,
                                "observe": True}
 """Caps of a boxed test, as far as this machine has them."""
 
-KEPT = ("LANG", "LC_", "TZ", "PYTEST_DISABLE_PLUGIN_AUTOLOAD", "PYTEST_PLUGINS", "PYTHON",
-        "PYTEST_XDIST_", "MINIBOX_REQUIRE", "CI", "TERM", "COLUMNS", "NO_COLOR", "HYPOTHESIS_")
-"""Beginnings of the names of variables that a boxed test sees; all others may be secrets."""
+KEPT = frozenset({"CI", "COLUMNS", "FORCE_COLOR", "LANG", "NO_COLOR", "PYTEST_PLUGINS",
+                  "PYTEST_DISABLE_PLUGIN_AUTOLOAD", "TERM", "TZ"})
+KEPT_BEGINNINGS = ("LC_", "PYTEST_XDIST_", "PYTHON")
+"""Variables that a boxed test sees, and how the names of more begin; all others may be secrets."""
 
 OF_THE_SESSION: Mapping[str, Any] = {
     "basetemp": None, "cacheshow": None, "cacheclear": False, "lf": False, "last_failed": False,
@@ -95,7 +96,8 @@ def _defaults(item: pytest.Item, given: dict[str, Any], runtime: str) -> dict[st
     here = str(config.invocation_params.dir)
     seen = within(here, (one.target for one in view))
     options.setdefault("cwd", here if seen else str(config.rootpath))
-    kept = {name: value for name, value in os.environ.items() if name.startswith(KEPT)}
+    kept = {name: value for name, value in os.environ.items()
+            if name in KEPT or name.startswith(KEPT_BEGINNINGS)}
     mine = options.get("env", ())
     options["env"] = (*kept.items(), *(mine.items() if isinstance(mine, Mapping) else mine))
     return options

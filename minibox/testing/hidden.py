@@ -39,7 +39,7 @@ NETWORK = ("the box has no network: boxed(network=\"host\") gives it the host's,
 def hints(item: pytest.Item, sought: list[dict[str, Any]], result: Result) -> list[str]:
     """A line for each thing that *sought* names, that is there outside, with the way to let it in.
     """
-    found = [line for one in sought for line in _of(one)]
+    found = [line for one in sought for line in (*_of(one), *_fixture(item, one.get("fixture")))]
     if any(one.call == "socket" for one in result.refused):
         found.append(NETWORK)
     found += _calls(result, {errorcode[one["errno"]] for one in sought
@@ -51,6 +51,15 @@ def hints(item: pytest.Item, sought: list[dict[str, Any]], result: Result) -> li
         found.append("what the box writes is in memory: boxed(tmpfs_size=..., memory=...) gives "
                      "it more room")
     return list(dict.fromkeys(found))
+
+
+def _fixture(item: pytest.Item, name: str | None) -> Iterator[str]:
+    """A fixture that is known outside comes from a plugin that was never imported by its name."""
+    known = getattr(item, "_fixtureinfo", None)
+    for one in known.name2fixturedefs.get(name, ())[-1:] if known else ():
+        yield (f"the fixture {name} ({one.func.__module__}) is there outside, from a plugin object "
+               "that was handed to pytest.main: it cannot cross into a box; put it into a "
+               "conftest.py, or name its module by -p")
 
 
 def _calls(result: Result, errnos: set[str]) -> Iterator[str]:

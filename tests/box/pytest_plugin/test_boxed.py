@@ -256,3 +256,100 @@ def test_a_module_that_cannot_be_loaded_in_the_box_is_named(project):
     """)
     done.assert_outcomes(errors=1)
     done.stdout.fnmatch_lines(["*FileNotFoundError*", f"{secret} is there outside, and hidden*"])
+
+
+def test_a_fixture_of_a_plugin_object_is_named(project):
+    project.write("""
+        import pytest, sys
+
+        class Plugin:
+            @pytest.fixture
+            def inline(self):
+                return 3
+
+        sys.exit(pytest.main(["-p", "no:minibox", "-p", "minibox.testing.plugin", "test_it.py"],
+                             plugins=[Plugin()]))
+    """, "run.py")
+    project.write("""
+        import pytest
+
+        @pytest.mark.boxed
+        def test_wants(inline):
+            assert inline == 3
+
+        def test_has(inline):
+            assert inline == 3
+    """)
+    done = project.caller.command(*project.caller.python, "run.py", cwd=project.path)
+    assert "1 passed, 1 error" in done.stdout
+    assert "the fixture inline (__main__) is there outside, from a plugin object" in done.stdout
+
+
+def test_other_kinds_of_tests_and_reports_know_no_difference(project):
+    done = project.pytest("--junitxml", "junit.xml", "--durations=3", text="""
+        import unittest, warnings, pytest
+
+        @pytest.mark.boxed
+        class TestCase(unittest.TestCase):
+            def test_fails(self):
+                self.assertEqual(1, 2)
+
+            def test_passes(self):
+                pass
+
+        @pytest.mark.boxed
+        @pytest.mark.minibox(repeat=2)
+        def test_runs_twice(minibox_repetition, record_property):
+            record_property("which", minibox_repetition)
+            warnings.warn("to be seen")
+    """)
+    done.assert_outcomes(passed=3, failed=1, warnings=2)
+    done.stdout.fnmatch_lines(["*AssertionError: 1 != 2", "*UserWarning: to be seen"])
+    found = (project.path / "junit.xml").read_text()
+    assert 'tests="4"' in found and 'failures="1"' in found
+    assert '<property name="which" value="2"' in found
+
+
+def test_an_interrupt_ends_the_box_and_the_session(project):
+    project.write("""
+        import os, signal, pytest
+
+        @pytest.fixture(scope="session")
+        def unused():
+            pass
+
+        def pytest_runtest_logstart(nodeid):
+            if "waits" in nodeid:
+                signal.signal(signal.SIGALRM, lambda *_: os.kill(os.getpid(), signal.SIGINT))
+                signal.setitimer(signal.ITIMER_REAL, 1)
+    """, "conftest.py")
+    done = project.pytest(text="""
+        import time, pytest
+
+        @pytest.mark.boxed
+        def test_waits():
+            time.sleep(50)
+
+        def test_never_runs():
+            pass
+    """)
+    assert done.ret == pytest.ExitCode.INTERRUPTED
+    assert done.duration < 30
+    done.stdout.fnmatch_lines(["*KeyboardInterrupt*", "*no tests ran*"])
+    done.stdout.no_fnmatch_line("*left behind*")
+
+
+def test_secrets_of_the_environment_stay_outside(project):
+    done = project.pytest(environment={"CI": "true", "CI_JOB_TOKEN": "secret"}, text="""
+        import os, pytest
+
+        @pytest.mark.boxed
+        def test_sees():
+            assert os.environ["CI"] == "true"
+            assert "secret" not in os.environ.values()
+
+        @pytest.mark.boxed(env=["CI_JOB_TOKEN"])
+        def test_is_given():
+            assert os.environ["CI_JOB_TOKEN"] == "secret"
+    """)
+    done.assert_outcomes(passed=2)
