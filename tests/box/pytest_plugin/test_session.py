@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -76,6 +77,18 @@ def test_workers_of_xdist_run_boxed_tests_side_by_side(project):
     """)
     done.assert_outcomes(passed=11, failed=1)
     done.stdout.fnmatch_lines(["FAILED test_it.py::test_boxed[[]3[]]*"])
+
+
+def test_the_tutorials_tests_run_as_it_says(project):
+    page = (ROOT / "docs/testing.md").read_text()
+    files = re.findall(r"```python title=(\S+)\n(.*?)```", page, re.DOTALL)
+    assert len(files) == 5
+    for name, text in files:
+        project.write(text, name)
+    done = project.pytest("-p", "no:xdist")
+    skipped = [line for line in done.outlines if line.startswith("SKIPPED")]
+    assert all("needs memory: " in line or "needs time: " in line for line in skipped)
+    done.assert_outcomes(passed=14 - len(skipped), skipped=len(skipped))
 
 
 @pytest.fixture(scope="module")
