@@ -385,7 +385,8 @@ static bool is_due(uint64_t *at, uint64_t now)
 static void look_at_clock(struct mb_engine *engine)
 {
     const struct mb_box *box = &engine->box;
-    uint64_t now = mb_now(box), end = box->board->exec_ns + box->watch.walltime_ns;
+    uint64_t now = mb_now(box), exec_ns = box->board->exec_ns;
+    uint64_t end = (exec_ns ? exec_ns : now) + box->watch.walltime_ns;
 
     if (is_due(&engine->wall_at, now)) {
         engine->over_walltime = now >= end;

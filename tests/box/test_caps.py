@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import statistics
 import time
 
 import pytest
@@ -88,6 +89,13 @@ def test_wall_time_ends_the_box_within_10_ms_and_is_reported(boxed):
     assert 0.5 <= done.result["usage"]["wall_s"] < 0.75
 
 
+def test_wall_time_is_the_applications_however_long_set_up_takes(boxed):
+    """Most boxes are not at exec a millisecond after their process began."""
+    for _ in range(20):
+        done = boxed("--timeout", "0.001", "--", "/bin/sleep", "60")
+        assert (done.reason, done.result["usage"]["wall_s"] >= 0.001) == ("walltime", True), done
+
+
 def test_wall_time_ends_a_process_that_ignores_every_signal(boxed):
     script = ("import signal, time\nfor n in range(1, 65):\n"
               "    try: signal.signal(n, signal.SIG_IGN)\n    except (OSError, ValueError): pass\n"
@@ -100,12 +108,16 @@ def test_wall_time_ends_a_process_that_ignores_every_signal(boxed):
 @pytest.mark.needs("cgroup.cpu")
 @pytest.mark.parametrize("timeout", [0.15, 0.25])
 def test_wall_time_ends_a_box_that_has_used_up_its_share_of_cpu(capped, timeout):
-    """It would get its next 10 ms only when the next period of 100 ms begins."""
-    done = capped("--cpus", "0.1", "--timeout", str(timeout), "--", "/bin/sh", "-c",
-                  "while :; do :; done")
-    usage, receipt = done.result["usage"], done.receipt("cpus")
-    assert (done.reason, receipt["in_force"]) == ("walltime", 0.1), done
-    assert usage["throttled_s"] > 0.05 and usage["wall_s"] - timeout < 0.025, usage
+    """It would get its next 10 ms only when the next period of 100 ms begins; median of 5, as
+    others may keep this machine busy."""
+    usages = []
+    for _ in range(5):
+        done = capped("--cpus", "0.1", "--timeout", str(timeout), "--", "/bin/sh", "-c",
+                      "while :; do :; done")
+        assert (done.reason, done.receipt("cpus")["in_force"]) == ("walltime", 0.1), done
+        usages.append(done.result["usage"])
+    assert statistics.median(one["throttled_s"] for one in usages) > 0.05, usages
+    assert statistics.median(one["wall_s"] for one in usages) - timeout < 0.02, usages
 
 
 def test_cpu_time_is_counted_over_all_processes(boxed):
