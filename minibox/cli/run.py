@@ -13,7 +13,7 @@ from minibox.steps import FilterCalls
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
-    from typing import NoReturn
+    from typing import Any, NoReturn
 
     from minibox.cli.options import Values
     from minibox.plan import Plan
@@ -160,14 +160,19 @@ def planned(page: str, argv: Sequence[str]) -> tuple[Plan | None, Values]:
         return None, options
     if not command:
         raise UsageError("name a program to run, such as: minibox run -- /bin/sh")
-    limits, fields = ({table[name]: value for name, value in options.items() if name in table}
-                      for table in (LIMITS, FIELDS))
-    spec = box_spec(command, limits=Limits(**limits), init="no-init" not in options, **fields)
+    spec = box_spec(command, **arguments(options))
     plan = plan_for(spec)
     if spec.best_effort:
         for cap in missing_caps(plan):
             print(f"minibox: warning: {cap}", file=sys.stderr)
     return plan, options
+
+
+def arguments(options: Values) -> dict[str, Any]:
+    """*options* as `minibox.run` takes them."""
+    limits, fields = ({table[name]: value for name, value in options.items() if name in table}
+                      for table in (LIMITS, FIELDS))
+    return {"limits": Limits(**limits), "init": "no-init" not in options} | fields
 
 
 def missing_caps(plan: Plan) -> Iterator[str]:

@@ -95,7 +95,7 @@ def _run(source: Any, options: Values) -> Counter[str]:
     results = options.get("results")
     with run_many(source, results=results, resume="resume" in options,
                   parallel=_number(options, "parallel"), cores_per_run=_number(options, "cores"),
-                  progress="quiet" not in options, **_defaults(options)) as runs:
+                  progress="quiet" not in options, **run.arguments(options)) as runs:
         for one in runs if results is None else runs.as_completed():
             counts[verdict(one)] += 1
             if one.error:
@@ -110,13 +110,6 @@ def _run(source: Any, options: Values) -> Counter[str]:
 
 def _number(options: Values, name: str) -> int | None:
     return integer(name, options[name]) if name in options else None
-
-
-def _defaults(options: Values) -> dict[str, Any]:
-    """The options of `minibox run` among *options*, as `minibox.run` takes them."""
-    limits, fields = ({table[name]: value for name, value in options.items() if name in table}
-                      for table in (run.LIMITS, run.FIELDS))
-    return {"limits": Limits(**limits), "init": "no-init" not in options} | fields
 
 
 def jobs(path: str, lines: Any) -> Iterator[Job]:

@@ -1,0 +1,172 @@
+"""Experiments run, are interrupted and go on, and end as a page that a browser shows."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import signal
+import subprocess
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+SMALL = """\
+title = "Small & quick"
+question = "Does a cap on processes hold?"
+repetitions = 4
+seed = 9
+[workload]
+command = ["sh", "-c", "i=0; while [ $i -lt 20 ]; do echo $i 1.5; i=$((i + 1)); done"]
+[[factor]]
+name = "pids"
+[factor.levels]
+few = ["--pids-limit", "20"]
+many = ["--pids-limit", "200"]
+[measure]
+set-up = { from = "usage.setup_s", scale = 1000, unit = "ms" }
+load = { from = "stdout", series = true }
+"""
+
+
+def start(boxed: Any, text: str, name: str = "small") -> Path:
+    path = Path(boxed.scratch) / f"{name}.toml"
+    path.write_text(text)
+    os.chmod(boxed.scratch, 0o777)
+    return path
+
+
+def run(boxed: Any, path: Path, *options: str) -> subprocess.CompletedProcess[str]:
+    done = boxed.minibox("experiment", "run", str(path), "--quiet", *options, cwd=boxed.scratch)
+    assert isinstance(done, subprocess.CompletedProcess)
+    return done
+
+
+def samples(path: Path) -> list[dict[str, Any]]:
+    return [json.loads(line) for line in path.read_text().splitlines()[1:]]
+
+
+def shown(page: Path, *options: str) -> str:
+    """What a browser makes of *page*."""
+    done = subprocess.run(["chromium", "--headless", "--no-sandbox", "--disable-gpu",
+                           f"--user-data-dir={page.parent}/browser", "--virtual-time-budget=2000",
+                           *options, "--dump-dom", page.as_uri()], stdin=subprocess.DEVNULL,
+                          capture_output=True, text=True, timeout=120)
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+def test_an_experiment_ends_as_samples_and_a_page(boxed: Any) -> None:
+    done = run(boxed, start(boxed, SMALL))
+    assert (done.returncode, done.stdout) == (0, "small.html\n"), done.stderr
+    found = samples(boxed.scratch / "small.jsonl")
+    assert len(found) == 8 and {one["error"] for one in found} == {""}
+    assert all(one["figures"]["set-up"] > 0 and one["figures"]["load"] == 1.5 for one in found)
+    assert all(len(one["series"]["load"]) == 20 for one in found)
+    page = (boxed.scratch / "small.html").read_text()
+    assert page.count("<svg") == 5 and "8 of 8 runs" in page and "Small &amp; quick" in page
+    assert not re.search(r'(src|href)="(?!#)|url\((?!#)', page)         # it fetches nothing
+
+
+@pytest.mark.needs("root", "chromium")
+def test_a_browser_shows_the_page_with_its_pictures(root_boxed: Any) -> None:
+    assert run(root_boxed, start(root_boxed, SMALL)).returncode == 0
+    text = shown(root_boxed.scratch / "small.html")
+    assert "<h1>Small &amp; quick</h1>" in text and "Effect of each factor" in text
+    assert text.count("</svg>") == 5 and "share of the runs" in text
+
+
+def test_what_was_killed_goes_on_where_it_was(root_boxed: Any) -> None:
+    path = start(root_boxed, SMALL.replace("repetitions = 4", "repetitions = 20"))
+    file = root_boxed.scratch / "small.jsonl"
+    with subprocess.Popen([*root_boxed.python, "-m", "minibox", "experiment", "run", str(path),
+                           "--quiet"], cwd=root_boxed.scratch, env=root_boxed.environment,
+                          stdin=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as process:
+        until = time.monotonic() + 60
+        while not (file.exists() and file.read_text().count("\n") > 5):
+            assert time.monotonic() < until and process.poll() is None
+            time.sleep(0.01)
+        process.send_signal(signal.SIGKILL)
+    before = file.read_text()
+    complete = before[:before.rfind("\n") + 1]
+    file.write_text(complete + '{"cell": {"pids": "fe')                 # a line that was torn
+    done = run(root_boxed, path)
+    assert done.returncode == 0, done.stderr
+    assert file.read_text().startswith(complete)
+    assert f"{40 - complete.count(chr(10)) + 1} runs" in done.stderr
+    keys = [(one["cell"]["pids"], one["repetition"]) for one in samples(file)]
+    assert len(keys) == len(set(keys)) == 40
+
+
+def test_samples_of_another_experiment_are_left_alone(boxed: Any) -> None:
+    path = start(boxed, SMALL)
+    assert run(boxed, path).returncode == 0
+    before = (boxed.scratch / "small.jsonl").read_text()
+    path.write_text(SMALL.replace("repetitions = 4", "repetitions = 5"))
+    done = run(boxed, path)
+    assert done.returncode == 125 and "name another file" in done.stderr
+    assert (boxed.scratch / "small.jsonl").read_text() == before
+
+
+def test_a_cell_that_cannot_run_here_is_named_and_no_other_is_lost(boxed: Any) -> None:
+    text = SMALL.replace('many = ["--pids-limit", "200"]', 'many = ["--rootfs", "/nowhere/at/all"]')
+    path = start(boxed, text)
+    done = run(boxed, path)
+    assert done.returncode == 125 and "it cannot be reached" in done.stderr   # before anything ran
+    text = SMALL.replace('many = ["--pids-limit", "200"]',
+                         f'many = ["-v", "{boxed.scratch}/gone:/x"]')
+    (boxed.scratch / "other.toml").write_text(text)
+    done = run(boxed, boxed.scratch / "other.toml")
+    assert done.returncode == 0, done.stderr
+    found = samples(boxed.scratch / "other.jsonl")
+    assert sum(bool(one["error"]) for one in found) == 4
+    page = (boxed.scratch / "other.html").read_text()
+    assert "What could not run here" in page and "4 of 8 runs" in page
+
+
+def test_probes_become_a_matrix(boxed: Any) -> None:
+    text = ('title = "P"\nquestion = "?"\nrepetitions = 1\n[workload]\nprobes = ["leaks"]\n'
+            '[[factor]]\nname = "without"\n[factor.levels]\nnothing = []\n'
+            'uts = ["--without", "uts"]\n')
+    done = run(boxed, start(boxed, text))
+    assert done.returncode == 0, done.stderr
+    opened = {one["cell"]["without"]: one["open"] for one in samples(boxed.scratch / "small.jsonl")}
+    assert opened["nothing"] == [] and "leaks.hostname" in opened["uts"]
+    assert "leaks.hostname" in (boxed.scratch / "small.html").read_text()
+
+
+def test_a_neighbour_runs_beside_and_ends_with_the_run(boxed: Any) -> None:
+    text = SMALL.replace('few = ["--pids-limit", "20"]', 'few = { neighbour = "idle" }').replace(
+        "[[factor]]", '[neighbour]\nidle = ["sh", "-c", "echo ready; exec sleep 60"]\n[[factor]]')
+    begin = time.monotonic()
+    done = run(boxed, start(boxed, text))
+    assert done.returncode == 0, done.stderr
+    assert {one["error"] for one in samples(boxed.scratch / "small.jsonl")} == {""}
+    assert time.monotonic() - begin < 60
+
+
+@pytest.mark.parametrize(("arguments", "said"), [
+    (("run", "/none.toml"), "these come with minibox: caps"), (("run",), "say list, show NAME"),
+    (("report", "/etc/passwd"), "it has no samples"), (("report", "/none"), "No such file"),
+    (("frobnicate",), "say list, show NAME")])
+def test_bad_input_is_named(boxed: Any, arguments: tuple[str, ...], said: str) -> None:
+    done = boxed.minibox("experiment", *arguments)
+    assert (done.returncode, done.stdout) == (125, "")
+    assert said in done.stderr and "Traceback" not in done.stderr
+
+
+def test_a_full_disk_is_named_and_what_was_kept_is_whole(root_boxed: Any) -> None:
+    path = start(root_boxed, SMALL.replace("repetitions = 4", "repetitions = 30"))
+    small = root_boxed.scratch / "disk"
+    small.mkdir()
+    code = ('mount -t tmpfs -o size=8k tmpfs "$1" && shift && "$@"; status=$?; '
+            'cat "$0"; exit $status')
+    done = root_boxed.command(
+        "unshare", "--mount", "sh", "-c", code, str(small / "s.jsonl"), str(small),
+        *root_boxed.python, "-m", "minibox", "experiment", "run", str(path), "--quiet",
+        "--samples", str(small / "s.jsonl"), cwd=root_boxed.scratch)
+    assert done.returncode == 125 and "make room, and run it again" in done.stderr
+    kept = done.stdout.splitlines()
+    assert len(kept) > 1 and all(json.loads(line) for line in kept)
