@@ -137,6 +137,34 @@ def test_probes_become_a_matrix(boxed: Any) -> None:
     assert "leaks.hostname" in (boxed.scratch / "small.html").read_text()
 
 
+@pytest.mark.needs("bwrap")
+def test_other_runtimes_are_levels_too(boxed: Any) -> None:
+    text = SMALL.replace('few = ["--pids-limit", "20"]', 'few = { runtime = "bwrap" }').replace(
+        'many = ["--pids-limit", "200"]', 'many = { runtime = "none" }').replace(
+        'from = "usage.setup_s"', 'from = "usage.wall_s"')
+    done = run(boxed, start(boxed, text))
+    assert done.returncode == 0, done.stderr
+    found = samples(boxed.scratch / "small.jsonl")
+    assert all(one["figures"]["set-up"] > 0 and one["figures"]["load"] == 1.5 for one in found)
+    (boxed.scratch / "caps.toml").write_text(text.replace(
+        'few = { runtime = "bwrap" }',
+        'few = { runtime = "bwrap", options = ["--pids-limit", "9"] }'))
+    assert run(boxed, boxed.scratch / "caps.toml").returncode == 0
+    errors = {one["error"] for one in samples(boxed.scratch / "caps.jsonl")}
+    assert errors == {"", "bwrap cannot express pids='9'"}
+
+
+@pytest.mark.needs("bwrap")
+def test_probes_of_other_runtimes_stand_in_the_matrix(boxed: Any) -> None:
+    text = ('title = "P"\nquestion = "?"\nrepetitions = 1\n[workload]\n'
+            'probes = ["processes"]\n[[factor]]\nname = "runtime"\n[factor.levels]\n'
+            'minibox = []\nbwrap = { runtime = "bwrap" }\n')
+    done = run(boxed, start(boxed, text))
+    assert done.returncode == 0, done.stderr
+    opened = {one["cell"]["runtime"]: one["open"] for one in samples(boxed.scratch / "small.jsonl")}
+    assert opened["minibox"] == [] and opened["bwrap"]
+
+
 def test_a_neighbour_runs_beside_and_ends_with_the_run(boxed: Any) -> None:
     text = SMALL.replace('few = ["--pids-limit", "20"]', 'few = { neighbour = "idle" }').replace(
         "[[factor]]", '[neighbour]\nidle = ["sh", "-c", "echo ready; exec sleep 60"]\n[[factor]]')

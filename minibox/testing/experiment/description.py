@@ -23,13 +23,15 @@ TAKES = ("median", "mean", "p95", "max")
 class Level(Record):
     """A level of a factor. options: words of `minibox run`, for the box that is measured; beside:
     the same for its neighbour; neighbour: which neighbour runs, None for none; caller: "user" runs
-    it as an unprivileged user; value: the number that was asked for, if it is one."""
+    it as an unprivileged user; runtime: another one, of minibox.testing.elsewhere or, for probes,
+    of `minibox probe`; value: the number that was asked for, if it is one."""
 
     name: str
     options: tuple[str, ...] = ()
     beside: tuple[str, ...] = ()
     neighbour: str | None = None
     caller: str = "same"
+    runtime: str = "minibox"
     value: float | None = None
 
 
@@ -113,7 +115,7 @@ def parse(text: str) -> Experiment:
         catalogue(probes)
     beside = of_kind(table, "neighbour", dict, {})
     neighbours = {name: words(beside, "neighbour", name) for name in beside}
-    factors = tuple(factor(one, neighbours) for one in of_kind(table, "factor", list))
+    factors = tuple(factor(one, neighbours, bool(probes)) for one in of_kind(table, "factor", list))
     names = [one.name for one in factors]
     if len(set(names)) < len(names):
         raise SpecError("factor", ", ".join(names), "give each a name of its own")
@@ -156,7 +158,7 @@ def beside(cell: dict[str, Level]) -> tuple[str, ...]:
     return tuple(word for level in cell.values() for word in level.beside)
 
 
-def factor(table: Any, neighbours: dict[str, Any]) -> Factor:
+def factor(table: Any, neighbours: dict[str, Any], probes: bool) -> Factor:
     if not isinstance(table, dict):
         raise SpecError("factor", str(table), "write [[factor]], then its name and its levels")
     known(table, "factor", ("name", "levels"))
@@ -164,17 +166,20 @@ def factor(table: Any, neighbours: dict[str, Any]) -> Factor:
     levels = of_kind(table, "levels", dict)
     if len(levels) < 1:
         raise SpecError(name, "", "give it levels")
-    return Factor(name=name, levels=tuple(level(name, one, given, neighbours)
+    return Factor(name=name, levels=tuple(level(name, one, given, neighbours, probes)
                                           for one, given in levels.items()))
 
 
-def level(factor_name: str, name: str, given: Any, neighbours: dict[str, Any]) -> Level:
+def level(factor_name: str, name: str, given: Any, neighbours: dict[str, Any],
+          probes: bool) -> Level:
     where = f"{factor_name}.{name}"
     table = {"options": given} if isinstance(given, list) else given
     if not isinstance(table, dict):
         raise SpecError(where, str(given), "give a list of options of `minibox run`")
-    known(table, where, ("options", "beside", "neighbour", "caller", "value"))
+    known(table, where, ("options", "beside", "neighbour", "caller", "runtime", "value"))
     neighbour, caller, value = (table.get(key) for key in ("neighbour", "caller", "value"))
+    runtime = of_kind(table, "runtime", str, "minibox")
+    check_runtime(where, runtime, probes)
     if neighbour is not None and neighbour not in neighbours:
         raise SpecError(where, str(neighbour), f"[neighbour] has {', '.join(neighbours) or 'none'}")
     if caller is not None and caller not in CALLERS:
@@ -182,8 +187,26 @@ def level(factor_name: str, name: str, given: Any, neighbours: dict[str, Any]) -
     if value is not None and (isinstance(value, bool) or not isinstance(value, (int, float))):
         raise SpecError(where, str(value), "a value is a number")
     return Level(name=name, options=words(table, where, "options"), neighbour=neighbour,
-                 beside=words(table, where, "beside"), caller=caller or "same",
+                 beside=words(table, where, "beside"), caller=caller or "same", runtime=runtime,
                  value=None if value is None else float(value))
+
+
+def check_runtime(where: str, runtime: str, probes: bool) -> None:
+    if probes:
+        from minibox.probe.runtimes import check
+
+        check(runtime)
+        return
+    from minibox.testing.elsewhere import NAMES
+
+    if runtime not in NAMES:
+        raise SpecError(where, runtime, f"a runtime is one of {', '.join(NAMES)}")
+
+
+def runtime_of(cell: dict[str, Level]) -> str:
+    """The runtime that a cell asks for: minibox, if no level names another."""
+    return next((level.runtime for level in cell.values() if level.runtime != "minibox"),
+                "minibox")
 
 
 def metric(name: str, given: Any, factors: list[str], probes: bool) -> Metric:

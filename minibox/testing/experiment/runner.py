@@ -15,7 +15,7 @@ from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any
 
 from minibox.errors import HostError
-from minibox.testing.experiment.description import beside, options
+from minibox.testing.experiment.description import beside, options, runtime_of
 from minibox.testing.experiment.design import key, order
 from minibox.testing.experiment.samples import Sample, Samples
 
@@ -103,6 +103,34 @@ def neighbour(asked: Experiment, cell: Cell, prefix: tuple[str, ...],
 
 def measured(asked: Experiment, cell: Cell, prefix: tuple[str, ...],
              environment: dict[str, str]) -> dict[str, Any]:
+    found, out = (in_a_box if runtime_of(cell) == "minibox" else in_another)(
+        asked, cell, prefix, environment)
+    levels = {name: level.value for name, level in cell.items()}
+    series = {one.name: points(out) for one in asked.metrics if one.series}
+    return {"figures": {one.name: figure(one, found, out, levels) for one in asked.metrics},
+            "series": series, "open": [], "error": "", "doubts": found.get("doubts") or []}
+
+
+def in_another(asked: Experiment, cell: Cell, prefix: tuple[str, ...],
+               environment: dict[str, str]) -> tuple[dict[str, Any], str]:
+    """A run in another runtime: of its usage only the wall time is known."""
+    what = json.dumps([runtime_of(cell), options(cell), asked.command])
+    argv = [*prefix, sys.executable, "-P", "-m", "minibox.testing.experiment.other", what]
+    try:
+        done = subprocess.run(argv, stdin=subprocess.DEVNULL, capture_output=True, cwd="/",
+                              timeout=PATIENCE_S, env=environment)
+    except subprocess.TimeoutExpired as error:
+        raise CannotRun(f"it did not end in {PATIENCE_S:.0f} s") from error
+    if done.returncode:
+        raise CannotRun(last_line(done.stderr) or f"status {done.returncode}")
+    found = json.loads(done.stdout)
+    if found["exit_status"] and not found["stdout"]:
+        raise CannotRun(last_line(found["stderr"].encode()) or f"status {found['exit_status']}")
+    return found, found["stdout"]
+
+
+def in_a_box(asked: Experiment, cell: Cell, prefix: tuple[str, ...],
+             environment: dict[str, str]) -> tuple[dict[str, Any], str]:
     with tempfile.TemporaryFile("w+") as result:
         argv = [*prefix, *COMMAND, "run", "--observe", "--result", f"fd:{result.fileno()}",
                 *options(cell), "--", *asked.command]
@@ -118,17 +146,13 @@ def measured(asked: Experiment, cell: Cell, prefix: tuple[str, ...],
     found = json.loads(text)
     if found["reason"] == "setup":
         raise CannotRun(found["summary"])
-    out = done.stdout.decode("utf-8", "replace")
-    levels = {name: level.value for name, level in cell.items()}
-    series = {one.name: points(out) for one in asked.metrics if one.series}
-    return {"figures": {one.name: figure(one, found, out, levels) for one in asked.metrics},
-            "series": series, "open": [], "error": "", "doubts": found["doubts"] or []}
+    return found, done.stdout.decode("utf-8", "replace")
 
 
 def probed(asked: Experiment, cell: Cell, prefix: tuple[str, ...],
            environment: dict[str, str]) -> dict[str, Any]:
-    argv = [*prefix, *COMMAND, "probe", "--json", "--only", ",".join(asked.probes), "--",
-            *options(cell)]
+    argv = [*prefix, *COMMAND, "probe", "--json", "--only", ",".join(asked.probes), "--runtime",
+            runtime_of(cell), "--", *options(cell)]
     done = subprocess.run(argv, stdin=subprocess.DEVNULL, capture_output=True, cwd="/",
                           timeout=PATIENCE_S, env=environment)
     try:
