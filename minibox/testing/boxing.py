@@ -11,6 +11,7 @@ import json
 import os
 import warnings
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import suppress
 from typing import Any
 
 import pytest
@@ -23,8 +24,7 @@ from minibox.testing import asked, elsewhere, hidden, marks, needs
 from minibox.testing.assertions import account
 from minibox.testing.interpreter import command, interpreter, within
 
-DEFAULTS: Mapping[str, Any] = {"memory": "512MiB", "pids": 256, "walltime": 60,
-                               "observe": True}
+DEFAULTS: Mapping[str, Any] = {"memory": "512MiB", "pids": 256, "walltime": 60}
 """Caps of a boxed test, as far as this machine has them."""
 
 KEPT = frozenset({"CI", "COLUMNS", "FORCE_COLOR", "LANG", "NO_COLOR", "PYTEST_PLUGINS",
@@ -71,9 +71,16 @@ def run(item: pytest.Item) -> tuple[Any, list[dict[str, Any]]]:
     result: Any = (box.run(argv, **streams, **asked.split(options)) if runtime == "minibox"
                    else elsewhere.run(runtime, argv, options, **streams))
     result = replace(result, args=("pytest", item.nodeid))
-    told = [json.loads(line) for line in bytes(result.stdout or b"").splitlines(True)
-            if line.endswith(b"\n")]
-    return result, told
+    return result, list(_read(bytes(result.stdout or b"")))
+
+
+def _read(data: bytes) -> Iterator[dict[str, Any]]:
+    """What was told, but for a last line that is torn, and what the test itself wrote there."""
+    for line in data.splitlines():
+        with suppress(ValueError):
+            told = json.loads(line)
+            if isinstance(told, dict):
+                yield told
 
 
 def _defaults(item: pytest.Item, given: dict[str, Any], runtime: str) -> dict[str, Any]:
@@ -86,10 +93,12 @@ def _defaults(item: pytest.Item, given: dict[str, Any], runtime: str) -> dict[st
         known = elsewhere.EXPRESSED[runtime] if os.getuid() == 0 else \
             elsewhere.EXPRESSED[runtime] - elsewhere.CGROUP_CAPS
         options = {name: value for name, value in options.items() if name in known | given.keys()}
-    elif not needs.lacking("seccomp.notify") and not needs.lacking("seccomp"):
+    elif not (needs.lacking("seccomp.notify") or needs.lacking("seccomp")):
         unfiltered = options.get("privileged") or "seccomp" in (*options.get("without", ()),) or \
             any(str(one).startswith("seccomp") for one in options.get("security_opts", ()))
         options.setdefault("seccomp_log", not unfiltered)
+    if runtime == "minibox":
+        options.setdefault("observe", True)
     config = item.config
     view = interpreter([str(config.rootpath), str(item.path.parent), str(config.inipath or "")])
     options["mounts"] = (*view, *options.get("mounts", ()))

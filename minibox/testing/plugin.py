@@ -29,8 +29,6 @@ MARKERS = (
     "boxed(**options): run the test function itself in a box, without network, with its memory "
     "capped and a /tmp of its own; options as for minibox")
 
-RUNTIMES = ("minibox", "bwrap", "runc", "none")
-
 BOOK: pytest.StashKey[Book] = pytest.StashKey()
 INSIDE = pytest.StashKey[bool]()
 LEFT: pytest.StashKey[list[str]] = pytest.StashKey()
@@ -64,10 +62,12 @@ def pytest_configure(config: pytest.Config) -> None:
             needs.check("--minibox-require", words.split(","), [needs.ALL])
         except SpecError as error:
             raise pytest.UsageError(str(error)) from None
-    runtime = config.getoption("minibox_runtime")
-    if runtime not in RUNTIMES:
-        raise pytest.UsageError(f"--minibox-runtime: {runtime!r}: use one of "
-                                f"{', '.join(RUNTIMES)}")
+    if (runtime := config.getoption("minibox_runtime")) != "minibox":
+        from minibox.testing.elsewhere import NAMES as known
+
+        if runtime not in known:
+            raise pytest.UsageError(f"--minibox-runtime: {runtime!r}: use one of "
+                                    f"{', '.join(known)}")
     if config.getoption("minibox_report") and not config.option.collectonly:
         _open_report(config)
 
@@ -123,7 +123,6 @@ def _open_report(config: pytest.Config) -> None:
 def _tell(item: pytest.Item, kind: str) -> Callable[[AnyResult], None]:
     """Who is told of each box of *item* that has ended."""
     ran, book = item.stash.setdefault(RAN, []), item.config.stash.get(BOOK, None)
-
     names = item.config.stash.setdefault(NAMES, [])
 
     def told(result: AnyResult) -> None:

@@ -152,18 +152,3 @@ def test_a_word_that_nobody_knows_is_refused(user_project):
     done = user_project.pytest("--minibox-require", "pid,toor", text=NEEDS_WHAT_NO_USER_HAS)
     assert done.ret == pytest.ExitCode.USAGE_ERROR
     done.stderr.fnmatch_lines(["ERROR: --minibox-require: 'toor': use root*"])
-
-
-@pytest.mark.needs("cgroup.memory")
-def test_a_box_is_killed_at_the_memory_that_its_marker_gives(root_project):
-    done = root_project.pytest(text="""
-        import pytest
-        from minibox.testing import Killed
-
-        @pytest.mark.minibox(memory="32MiB")
-        def test_is_killed(box):
-            result = box(["sh", "-c", "yes | tr -d '\\\\n' | sort"])
-            assert result == Killed("memory")
-            assert result.usage.memory_peak_bytes == pytest.approx(32 << 20, rel=0.01)
-    """)
-    done.assert_outcomes(passed=1)

@@ -33,28 +33,6 @@ def test_a_box_that_still_runs_at_the_end_is_named_and_the_session_fails(project
     assert done.ret == pytest.ExitCode.TESTS_FAILED
 
 
-@pytest.mark.needs("cgroup.memory")
-def test_a_cgroup_that_stays_is_named(root_project):
-    done = root_project.pytest(text="""
-        import os, pytest
-
-        @pytest.fixture(scope="session")
-        def ended():
-            found = []
-            yield found
-            for path in found:
-                os.mkdir(path)
-
-        @pytest.mark.minibox(memory="64MiB")
-        def test_has_a_cgroup(box, ended, minibox_host):
-            name = box(["true"]).report.name
-            ended.append(f"{minibox_host.controller('memory').parent}/minibox-{name}")
-    """)
-    line = next(line for line in done.outlines if "the cgroup of a box that has ended" in line)
-    Path(line.partition(": ")[2]).rmdir()
-    assert done.ret == pytest.ExitCode.TESTS_FAILED
-
-
 def test_a_session_that_leaves_nothing_says_nothing(project):
     done = project.pytest(text="def test_runs(box):\n    assert box(['true']).exit_status == 0")
     assert done.ret == pytest.ExitCode.OK
