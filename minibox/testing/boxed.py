@@ -75,29 +75,38 @@ def _left() -> Iterator[str]:
 
 def _run(request: dict[str, Any], messenger: Messenger, began: float) -> int:
     """Run pytest with the options that it has outside."""
-    from _pytest.config import Config
+    from _pytest.config import get_config
 
     if request["walltime_s"]:
         # Where it hangs is worth knowing, and who kills the box cannot tell.
         rest = request["walltime_s"] * NEARLY - (time.monotonic() - began)
         faulthandler.dump_traceback_later(max(rest, 0.1), file=os.dup(2))
     try:
-        config = Config.fromdictargs(request["options"], request["args"])
+        # Config.fromdictargs, but before pytest 9 that cannot leave a plugin out.
+        config = get_config(request["args"])
+        vars(config.option).update(request["options"])
+        config.parse(request["args"], addopts=False)
         from minibox.testing.plugin import INSIDE
 
         config.stash[INSIDE] = True
         config.pluginmanager.register(messenger, "minibox-messenger")
-        return int(config.hook.pytest_cmdline_main(config=config))
+        with open(os.devnull, "w") as sys.stdout:
+            return int(config.hook.pytest_cmdline_main(config=config))
     except BaseException:
         messenger.tell(failed=traceback.format_exc())
         raise
+    finally:
+        sys.stdout = messenger.stdout
 
 
 class Messenger:
-    """The plugin that tells what happens to those outside."""
+    """The plugin that tells what happens to those outside.
+
+    pytest's own reporter has to be there, but what it writes has no reader.
+    """
 
     def __init__(self, channel: int, nodeid: str) -> None:
-        self._channel, self._nodeid = channel, nodeid
+        self._channel, self._nodeid, self.stdout = channel, nodeid, sys.stdout
         self._config: Config | None = None
 
     def tell(self, **what: Any) -> None:
@@ -105,6 +114,9 @@ class Messenger:
 
     def pytest_configure(self, config: pytest.Config) -> None:
         self._config = config
+
+    def pytest_sessionstart(self) -> None:
+        sys.stdout = self.stdout                            # the reporter has the silent one
 
     def pytest_collectreport(self, report: pytest.CollectReport) -> None:
         if report.failed:

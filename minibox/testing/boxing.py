@@ -118,8 +118,8 @@ def _request(item: pytest.Item, walltime_s: float | None) -> bytes:
     options = {name: value for name, value in vars(config.option).items()
                if _plain(value) and name != "file_or_dir"}
     options |= {name: value for name, value in OF_THE_SESSION.items() if name in options}
-    plugins = [word for name in (*config.option.plugins, "no:terminal", "no:cacheprovider",
-                                 "no:minibox", "minibox.testing.plugin") for word in ("-p", name)]
+    plugins = [word for name in (*config.option.plugins, "no:cacheprovider", "no:minibox",
+                                 "minibox.testing.plugin") for word in ("-p", name)]
     names = [node.name for node in item.listchain()
              if isinstance(node, pytest.Class)] + [getattr(item, "originalname", item.name)]
     root = ["--rootdir", str(config.rootpath)]

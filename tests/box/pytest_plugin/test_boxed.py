@@ -325,6 +325,22 @@ def test_an_interrupt_ends_the_box_and_the_session(project):
     done.stdout.no_fnmatch_line("*left behind*")
 
 
+def test_nothing_is_said_but_by_the_test(project):
+    done = project.pytest("-s", "-W", "error", environment={"PYTHONDEVMODE": "1"}, text="""
+        import sys, pytest
+
+        @pytest.mark.boxed
+        def test_speaks():
+            print("on stdout", flush=True)
+            print("on stderr", file=sys.stderr)
+    """)
+    done.assert_outcomes(passed=1)
+    lines = [line for line in done.outlines if line.startswith(("test_it.py ", "on "))]
+    assert lines == ["test_it.py on stdout", "on stderr"]
+    assert [line for line in done.outlines if "Warning" in line or "platform" in line] \
+        == [done.outlines[1]]
+
+
 def test_secrets_of_the_environment_stay_outside(project):
     done = project.pytest(environment={"CI": "true", "CI_JOB_TOKEN": "secret"}, text="""
         import os, pytest
