@@ -27,6 +27,8 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 def pytest_configure(config: pytest.Config) -> None:
     config.addinivalue_line("markers", "needs(*words): skip where this machine lacks one of them")
     needs.required()
+    # numpy's idle threads would be there for the whole session, and some calls allow just one
+    os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
     leaks.adopt_orphans()
     signal.signal(signal.SIGTERM, lambda *_: pytest.exit("terminated", 143))    # tidies up
 
