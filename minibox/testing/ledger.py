@@ -22,6 +22,10 @@ if TYPE_CHECKING:
     from minibox.testing.many import Job, Run
 
 
+BEGIN = b'{"name": '
+"""How each line begins: what begins otherwise was written by somebody else."""
+
+
 class Entry:
     """What the file, and this batch, know of one job."""
 
@@ -74,15 +78,21 @@ class Ledger:
         with open(self._path, "rb") as file:
             for number, line in enumerate(file, 1):
                 if not line.endswith(b"\n"):
-                    self._cut(number, whole, len(line))
+                    self._cut(number, whole, line)
                     break
                 self._learn(number, line)
                 whole += len(line)
 
-    def _cut(self, number: int, whole: int, torn: int) -> None:
+    def _cut(self, number: int, whole: int, torn: bytes) -> None:
+        if not torn.startswith(BEGIN[:len(torn)]):
+            raise self._no_result(number)
         os.ftruncate(self._fd, whole)
-        warnings.warn(f"{self._path}: line {number} was torn after {torn} bytes, and is dropped: "
-                      "its job runs again", RuntimeWarning, stacklevel=5)
+        warnings.warn(f"{self._path}: line {number} was torn after {len(torn)} bytes, and is "
+                      "dropped: its job runs again", RuntimeWarning, stacklevel=5)
+
+    def _no_result(self, number: int) -> SpecError:
+        return SpecError("results", self._path, f"line {number} is no result of a run: name "
+                         "another file")
 
     def _learn(self, number: int, line: bytes) -> None:
         try:
@@ -90,8 +100,7 @@ class Ledger:
             key, digest, attempt = found["key"], found["digest"], found["attempt"]
             done = found["result"] is not None
         except (ValueError, KeyError, TypeError) as error:
-            raise SpecError("results", self._path, f"line {number} is no result of a run: name "
-                            "another file") from error
+            raise self._no_result(number) from error
         entry = self._entries.setdefault(key, Entry(digest))
         entry.digest, entry.attempts, entry.done = digest, attempt, entry.done or done
 

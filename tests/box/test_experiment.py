@@ -110,6 +110,17 @@ def test_samples_of_another_experiment_are_left_alone(boxed: Any) -> None:
     assert (boxed.scratch / "small.jsonl").read_text() == before
 
 
+@pytest.mark.parametrize("text", ["dear diary", "dear diary\nand", '{"a": 1}\n{"b"'])
+def test_a_file_that_is_no_samples_is_left_alone(boxed: Any, text: str) -> None:
+    path = start(boxed, SMALL)
+    file = boxed.scratch / "diary"
+    file.write_text(text)
+    file.chmod(0o666)
+    done = run(boxed, path, "--samples", str(file))
+    assert done.returncode == 125 and "it has no samples of an experiment" in done.stderr
+    assert file.read_text() == text
+
+
 def test_a_cell_that_cannot_run_here_is_named_and_no_other_is_lost(boxed: Any) -> None:
     text = SMALL.replace('many = ["--pids-limit", "200"]', 'many = ["--rootfs", "/nowhere/at/all"]')
     path = start(boxed, text)

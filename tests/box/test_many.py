@@ -216,11 +216,12 @@ def test_results_that_are_there_are_not_added_to_by_mistake(tmp_path):
         run_many(echo("a"), results=tmp_path / "r")
 
 
-def test_a_file_that_is_no_results_is_left_alone(tmp_path):
-    (tmp_path / "r").write_text("dear diary\n")
+@pytest.mark.parametrize("text", ["dear diary\n", "dear diary", '{"nam3'])
+def test_a_file_that_is_no_results_is_left_alone(tmp_path, text):
+    (tmp_path / "r").write_text(text)
     with pytest.raises(SpecError, match="line 1 is no result"):
         run_many(echo("a"), results=tmp_path / "r", resume=True)
-    assert (tmp_path / "r").read_text() == "dear diary\n"
+    assert (tmp_path / "r").read_text() == text
 
 
 def test_results_that_another_batch_writes_are_refused(tmp_path):

@@ -58,14 +58,11 @@ class Samples:
                             "name a file that can be written") from error
         try:
             fcntl.flock(self._fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            whole = 0
-            with open(path, "rb") as file:
-                for line in file:
-                    whole += len(line) if line.endswith(b"\n") else 0
-            os.ftruncate(self._fd, whole)
-            if whole == 0:
+            if os.fstat(self._fd).st_size == 0:
                 self._write({"experiment": asked.text, "digest": asked.digest, "host": host()})
-            self.had = {one.key for one in read(path)[1]} if self._is_of(asked) else set()
+            self._check(asked)                              # before anything of it is cut off
+            os.ftruncate(self._fd, whole(path))
+            self.had = {one.key for one in read(path)[1]}
         except BlockingIOError:
             os.close(self._fd)
             raise SpecError("samples", path, "another process writes it") from None
@@ -73,7 +70,7 @@ class Samples:
             os.close(self._fd)
             raise
 
-    def _is_of(self, asked: Experiment) -> bool:
+    def _check(self, asked: Experiment) -> None:
         head = header(self.path)
         if head["digest"] != asked.digest:
             raise SpecError("samples", self.path, "it belongs to another experiment, or to an "
@@ -81,7 +78,6 @@ class Samples:
         if head["host"] != host():
             raise SpecError("samples", self.path, f"it was begun on another host, {head['host']}: "
                             "name another file, and give both to the report")
-        return True
 
     def __enter__(self) -> Samples:
         return self
@@ -109,6 +105,12 @@ class Samples:
                         "on where it was")
 
 
+def whole(path: str) -> int:
+    """The length of a file without a last line that was torn."""
+    with open(path, "rb") as file:
+        return sum(len(line) for line in file if line.endswith(b"\n"))
+
+
 def host() -> dict[str, str]:
     """What tells this host from others."""
     from minibox import host as this
@@ -123,8 +125,10 @@ def header(path: str) -> dict[str, Any]:
     """Errors: SpecError."""
     try:
         with open(path, encoding="utf-8") as file:
-            found = json.loads(file.readline())
-            if isinstance(found, dict) and {"experiment", "digest", "host"} <= found.keys():
+            line = file.readline()
+            found = json.loads(line)
+            if (isinstance(found, dict) and {"experiment", "digest", "host"} <= found.keys()
+                    and line.endswith("\n")):
                 return found
     except OSError as error:
         raise SpecError("samples", path, error.strerror or str(error)) from error
