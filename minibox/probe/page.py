@@ -8,6 +8,7 @@ from html import escape
 from math import log
 
 from minibox import __version__
+from minibox.pages import beside, page, shared_style
 from minibox.probe.tables import MEANING, columns, counts, groups, header, outcome
 from minibox.probe.trial import VERDICTS
 
@@ -17,25 +18,6 @@ if TYPE_CHECKING:
 
     from minibox.probe.ablation import Ablation
     from minibox.probe.trial import Finding, Trial
-
-FRAME = """\
-<!doctype html>
-<html lang="en">
-<meta charset="utf-8">
-<meta name="viewport" content="width=device-width">
-<meta http-equiv="Content-Security-Policy"
- content="default-src 'none'; style-src 'unsafe-inline'; script-src 'unsafe-inline'">
-<title>{title}</title>
-<style>
-{style}</style>
-<h1>{title}</h1>
-<p class="faint">{about}</p>
-{body}
-<script>
-{script}</script>
-</html>
-"""
-
 
 def of_trials(trials: Sequence[Trial]) -> str:
     """One runtime, or several side by side."""
@@ -65,13 +47,9 @@ def of_ablations(ablations: Sequence[Ablation]) -> str:
 
 
 def _page(title: str, body: Iterable[str]) -> str:
-    here = os.path.dirname(os.path.abspath(__file__))
-    texts = {}
-    for name, file in (("style", "page.css"), ("script", "page.js")):
-        with open(f"{here}/{file}", encoding="utf-8") as opened:
-            texts[name] = opened.read()
     about = f"{header(os.getuid())}; minibox {__version__}; {time.strftime('%d %B %Y, %H:%M')}"
-    return FRAME.format(title=escape(title), about=escape(about), body="\n".join(body), **texts)
+    return page(title, body, style=shared_style(), about=about,
+                script=beside(__file__, "page.js"))
 
 
 def _listed(names: Iterable[str]) -> str:

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import os
 import shlex
 import time
 from collections import Counter
 from html import escape
 from typing import TYPE_CHECKING, Any
 
-from minibox import probe
+from minibox import pages
 from minibox.result import seconds, size
 from minibox.testing.assertions import KILLED
 
@@ -18,23 +17,10 @@ if TYPE_CHECKING:
 
     from minibox.testing.book import Told
 
-FRAME = """\
-<!doctype html>
-<html lang="en">
-<meta charset="utf-8">
-<meta name="viewport" content="width=device-width">
-<meta http-equiv="Content-Security-Policy" content="default-src 'none'; style-src 'unsafe-inline'">
-<title>{title}</title>
-<style>
-{style}
-pre {{ margin: .25rem 0; padding: .5rem; overflow-x: auto; max-height: 24rem;
-  background: var(--band); }}
-td.number {{ white-space: nowrap; }}
-</style>
-<h1>{title}</h1>
-<p class="faint">{about}</p>
-{body}
-</html>
+STYLE = """\
+pre { margin: .25rem 0; padding: .5rem; overflow-x: auto; max-height: 24rem;
+  background: var(--band); }
+td.number { white-space: nowrap; }
 """
 
 CLASSES = {"failed": "open", "error": "open", "passed": "held", "skipped": "unproven"}
@@ -45,10 +31,8 @@ def page(told: Told) -> str:
     tests: dict[str, list[dict[str, Any]]] = {}
     for box in told.boxes:
         tests.setdefault(box["test"], []).append(box)
-    with open(os.path.join(os.path.dirname(probe.__file__), "page.css"), encoding="utf-8") as file:
-        style = file.read()
-    return FRAME.format(title=f"{len(told.boxes)} boxes of {len(tests)} tests", style=style,
-                        about=escape(_about(told)), body="\n".join(_body(told, tests)))
+    return pages.page(f"{len(told.boxes)} boxes of {len(tests)} tests", _body(told, tests),
+                      style=pages.shared_style() + STYLE, about=_about(told))
 
 
 def _about(told: Told) -> str:

@@ -8,6 +8,7 @@ from html import escape
 from typing import TYPE_CHECKING
 
 from minibox.errors import HostError, SpecError
+from minibox.pages import page
 from minibox.testing.experiment.design import cells
 from minibox.testing.experiment.samples import header, read
 
@@ -29,20 +30,6 @@ border-bottom:1px solid #ddd}td.n,th.n{text-align:right;font-variant-numeric:tab
 svg{max-width:100%;height:auto}.wide{overflow-x:auto}
 """
 
-FRAME = """\
-<!doctype html>
-<html lang="en">
-<meta charset="utf-8">
-<meta name="viewport" content="width=device-width">
-<meta http-equiv="Content-Security-Policy" content="default-src 'none'; style-src 'unsafe-inline'">
-<title>{title}</title>
-<style>
-{style}</style>
-<h1>{title}</h1>
-{body}
-</html>
-"""
-
 
 def write(paths: Sequence[str], target: str) -> None:
     """See `minibox.testing.experiment.write_page`."""
@@ -53,8 +40,7 @@ def write(paths: Sequence[str], target: str) -> None:
         raise HostError("report", f"{error.name} is not installed",
                         "python3 -m pip install 'minibox[experiments]'") from error
     asked, samples, hosts = gather(paths)
-    body = "\n".join(parts(asked, samples, hosts))
-    text = FRAME.format(title=escape(asked.title), style=STYLE, body=body)
+    text = page(asked.title, parts(asked, samples, hosts), style=STYLE)
     fresh = f"{target}.{os.getpid()}"
     try:
         with open(fresh, "w", encoding="utf-8") as file:
