@@ -148,6 +148,17 @@ def test_probes_become_a_matrix(boxed: Any) -> None:
     assert "leaks.hostname" in (boxed.scratch / "small.html").read_text()
 
 
+def test_chroot_alone_leaves_the_host_beneath_for_who_may_unmount(boxed: Any) -> None:
+    os.chmod(boxed.scratch, 0o777)
+    done = run(boxed, Path("chroot"))
+    assert done.returncode == 0, done.stderr
+    found = samples(boxed.scratch / "chroot.jsonl")
+    assert len(found) == 12 and {one["error"] for one in found} == {""}
+    ways_out = [tuple(one["cell"].values()) for one in found if any(one["figures"].values())]
+    assert ways_out == [("chroot", "chroot and mount", "that of its mounts")]
+    assert {one["figures"]["above"] for one in found} == {0}
+
+
 @pytest.mark.needs("bwrap")
 def test_other_runtimes_are_levels_too(boxed: Any) -> None:
     text = SMALL.replace('few = ["--pids-limit", "20"]', 'few = { runtime = "bwrap" }').replace(
