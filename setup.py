@@ -9,7 +9,7 @@ import shlex
 import subprocess
 import sys
 
-from setuptools import setup
+from setuptools import find_packages, setup
 from setuptools.command.bdist_wheel import bdist_wheel
 from setuptools.command.build_ext import build_ext
 
@@ -77,5 +77,6 @@ class Abi3Wheel(bdist_wheel):
 
 
 if __name__ == "__main__":
-    setup(cffi_modules=["csrc/core_build.py:ffibuilder"],
+    setup(packages=[*find_packages(include=["minibox", "minibox.*"]), "minibox.recipes"],
+          cffi_modules=["csrc/core_build.py:ffibuilder"],
           cmdclass={"build_ext": BuildC, "bdist_wheel": Abi3Wheel})

@@ -1,6 +1,7 @@
 /* minibox-probe --list
    minibox-probe [--only ID,ID…] [name=value …]
    minibox-probe --set-user-id         its status: 1 if the effective user id is not the real one
+   minibox-probe --witness NONCE ACT…  see witness.c
 
    Prints "id<TAB>outcome<TAB>detail" for each probe.  The outcome is open: the boundary was
    crossed; held; unprovable: it cannot be tried here; timeout; the name of the error that the kernel
@@ -10,7 +11,7 @@
 #include <linux/prctl.h>
 #include <sys/mman.h>
 #include <sys/wait.h>
-#include "attempts.h"
+#include "witness.h"
 
 enum mb_call mb_last_call;              /* sys.h notes the last call there; nobody asks here */
 
@@ -124,17 +125,21 @@ static void put_outcome(struct mb_line *line, int outcome, int status)
         put_name(line, words, sizeof words / sizeof *words, outcome);
 }
 
-static void print(struct mb_line *line)
+/* To *board*, or where that is NULL to descriptor 1. */
+static void print(struct mb_line *line, struct mb_line *board)
 {
     for (char *at = line->start; at < line->at; at++)
         if ((unsigned char)*at < ' ' && *at != '\t')
             *at = '?';
     mb_put(line, "\n");
-    mb_write(1, line->start, mb_line_size(line));
+    if (board)
+        mb_put_bytes(board, line->start, mb_line_size(line));
+    else
+        mb_write(1, line->start, mb_line_size(line));
 }
 
 static void run(const struct mb_probe *probe, const struct mb_given *given,
-                const struct inherited *before, struct answer *answer)
+                const struct inherited *before, struct answer *answer, struct mb_line *board)
 {
     char text[512];
     struct mb_line line = mb_line(text, sizeof text);
@@ -158,7 +163,7 @@ static void run(const struct mb_probe *probe, const struct mb_given *given,
         answer->detail[sizeof answer->detail - 1] = 0;
         mb_put(&line, answer->detail);
     }
-    print(&line);
+    print(&line, board);
 }
 
 static void list(void)
@@ -168,30 +173,19 @@ static void list(void)
             char text[128];
             struct mb_line line = mb_line(text, sizeof text);
             mb_put(&line, probe->id);
-            print(&line);
+            print(&line, NULL);
         }
 }
 
-int main(int argc, char **argv)
+/* All probes, or those with an id in the list *only*. */
+static int run_all(const char *only, char *const *values, struct mb_line *board)
 {
     const uint64_t child = MB_SIGNAL_BIT(SIGCHLD);
     const struct mb_sigaction usual = {0};
     struct inherited before = {0};
-    struct mb_given given = {0};
-    const char *only = NULL;
+    struct mb_given given = { .values = values };
     long page;
 
-    if (argc == 2 && !strcmp(argv[1], "--list")) {
-        list();
-        return 0;
-    }
-    if (argc == 2 && !strcmp(argv[1], "--set-user-id"))
-        return mb_geteuid() != (uid_t)MB_QUIET(__NR_getuid, 0);
-    if (argc > 2 && !strcmp(argv[1], "--only")) {
-        only = argv[2];
-        argv += 2;
-    }
-    given.values = argv + 1;
     mb_prctl(PR_GET_PDEATHSIG, (unsigned long)&given.parent_death, 0, 0);
     page = mb_mmap(sizeof(struct answer), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1);
     if (page < 0)
@@ -201,6 +195,32 @@ int main(int argc, char **argv)
     for (const struct mb_probe *const *group = groups; *group; group++)
         for (const struct mb_probe *probe = *group; probe->id; probe++)
             if (!only || mb_has_word(only, probe->id))
-                run(probe, &given, &before, (struct answer *)(uintptr_t)page);
+                run(probe, &given, &before, (struct answer *)(uintptr_t)page, board);
     return 0;
+}
+
+static void run_for_witness(const char *only, struct mb_line *board)
+{
+    char *const none[] = { NULL };
+
+    run_all(only, none, board);
+}
+
+int main(int argc, char **argv)
+{
+    const char *only = NULL;
+
+    if (argc == 2 && !strcmp(argv[1], "--list")) {
+        list();
+        return 0;
+    }
+    if (argc == 2 && !strcmp(argv[1], "--set-user-id"))
+        return mb_geteuid() != (uid_t)MB_QUIET(__NR_getuid, 0);
+    if (argc > 2 && !strcmp(argv[1], "--witness"))
+        mb_witness(argv[2], argv + 3, run_for_witness);
+    if (argc > 2 && !strcmp(argv[1], "--only")) {
+        only = argv[2];
+        argv += 2;
+    }
+    return run_all(only, argv + 1, NULL);
 }

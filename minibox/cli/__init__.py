@@ -17,6 +17,7 @@ VERBS = {
     "doctor": "try what works on this machine, and say how to mend the rest",
     "probe": "try from inside what a box must hold, here and in other runtimes",
     "experiment": "run factors and levels many times, and report what each changes",
+    "lab": "a course: see, break and mend what containers are made of",
     "seccomp": "show which system calls a box may make, and why",
     "rootfs": "build, list and remove root file systems",
     "delegate": "give a user cgroups of his own, as root",

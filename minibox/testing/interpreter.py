@@ -32,8 +32,16 @@ def interpreter(more: Iterable[str] = ()) -> tuple[Mount, ...]:
     wanted = (sys.prefix, sys.exec_prefix, sys.base_prefix, sys.base_exec_prefix,
               os.path.dirname(os.path.dirname(os.path.realpath(sys.executable))), *sys.path,
               os.path.dirname(os.path.abspath(minibox.__file__)), *more)
+    return mounts_of(wanted)
+
+
+def mounts_of(paths: Iterable[str]) -> tuple[Mount, ...]:
+    """Mounts that show *paths* of the host as they are there, read-only, and none of them twice.
+
+    Errors: SpecError if one is the whole machine.
+    """
     return tuple(Mount(type="bind", source=path, target=path, read_only=True)
-                 for path in _outermost(wanted))
+                 for path in _outermost(paths))
 
 
 def within(path: str, directories: Iterable[str]) -> bool:

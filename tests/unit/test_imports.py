@@ -20,7 +20,7 @@ LAYERS = (
      "mends", "host", "probing"),
     ("compiler",),
     ("request", "pump", "rootfs", "box", "delegate", "doctor", "probe"),
-    ("testing", "cli", "__main__"),
+    ("testing", "labs", "cli", "__main__"),
 )
 """A module imports from its own layer and those above it in this list, and no other."""
 

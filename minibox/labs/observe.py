@@ -1,0 +1,259 @@
+"""A process of a submission, seen from outside: by the kernel, and by its witness's board.
+
+The witness is minibox-probe, which a submission is given to run in the container that it makes
+(csrc/probes/witness.c).  It is known by the bytes of its executable and by a nonce, and what it
+found is read out of its memory: nothing that a submission prints counts.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from contextlib import suppress
+from functools import lru_cache
+from typing import TYPE_CHECKING
+
+from minibox import core, probe
+from minibox.cgroups import lines
+from minibox.record import Record
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+MAGIC = b"minibox-board"
+HEAD = 16 + 64 + 8
+"""The board's magic, nonce, two counts; then its text (csrc/probes/witness.c)."""
+
+DONE = 2**32 - 1
+
+
+class Mount(Record):
+    """One line of mountinfo. root: of the file system; point: where; options: of the mount;
+    propagation: optional fields such as "shared:1"; type, source, super: of the file system."""
+
+    root: str
+    point: str
+    options: tuple[str, ...]
+    propagation: tuple[str, ...]
+    type: str
+    source: str
+    super: tuple[str, ...]
+
+
+class Answer(Record):
+    """What came of one act of the witness. outcome: "done", "error" (detail: the errno), "refused",
+    "killed" (detail: the signal); for a probe its outcome, such as "open" or "EPERM"."""
+
+    act: str
+    outcome: str
+    detail: str
+
+
+def descendants(pid: int) -> Iterator[int]:
+    """All processes below *pid*, parents first."""
+    children: list[int] = []
+    with suppress(OSError):
+        for task in os.listdir(f"/proc/{pid}/task"):
+            with open(f"/proc/{pid}/task/{task}/children") as file:
+                children += map(int, file.read().split())
+    for child in children:
+        yield child
+        yield from descendants(child)
+
+
+@lru_cache(maxsize=1)
+def witness_bytes() -> bytes:
+    with open(probe.program(), "rb") as file:
+        return file.read()
+
+
+class Subject:
+    """One process, by its number on the host. Whatever of it is gone raises ProcessLookupError."""
+
+    def __init__(self, pid: int) -> None:
+        self.pid = pid
+
+    def _text(self, name: str) -> str:
+        return self._bytes(name).decode("utf-8", "surrogateescape")
+
+    def _bytes(self, name: str) -> bytes:
+        try:
+            with open(f"/proc/{self.pid}/{name}", "rb") as file:
+                return file.read()
+        except FileNotFoundError:
+            raise ProcessLookupError(f"process {self.pid} has ended") from None
+
+    @property
+    def alive(self) -> bool:
+        """Whether it is there, and no zombie."""
+        try:
+            return self.status["State"][0] not in "ZX"
+        except ProcessLookupError:
+            return False
+
+    @property
+    def status(self) -> dict[str, str]:
+        """/proc/PID/status: names to texts, as in proc_pid_status(5)."""
+        pairs = (line.split(":", 1) for line in lines(self._text("status")))
+        return {name: text.strip() for name, text in pairs}
+
+    def namespace(self, kind: str) -> int:
+        """The inode of its namespace of *kind*: the same number is the same namespace."""
+        link = os.readlink(f"/proc/{self.pid}/ns/{kind}")
+        return int(link.split("[")[1].rstrip("]"))
+
+    @property
+    def pids(self) -> tuple[int, ...]:
+        """Its number in each PID namespace, the host's first."""
+        return tuple(map(int, self.status["NSpid"].split()))
+
+    @property
+    def parent(self) -> Subject:
+        return Subject(int(self.status["PPid"]))
+
+    def id_map(self, file: str = "uid_map") -> tuple[tuple[int, int, int], ...]:
+        """uid_map or gid_map: triples (inside, outside, count), outside as this process sees it."""
+        rows = (tuple(map(int, line.split())) for line in lines(self._text(file)))
+        return tuple((row[0], row[1], row[2]) for row in rows)
+
+    def capabilities(self, which: str = "CapEff") -> int:
+        """A set of capabilities as a bit mask."""
+        return int(self.status[which], 16)
+
+    @property
+    def mounts(self) -> tuple[Mount, ...]:
+        """Its mount table, in the order of mountinfo."""
+        return tuple(map(_mount, lines(self._text("mountinfo"))))
+
+    def mount(self, point: str) -> Mount | None:
+        """What is mounted on *point* last, as it sees paths; None: nothing is."""
+        return next((one for one in reversed(self.mounts) if one.point == point), None)
+
+    @property
+    def cgroups(self) -> dict[str, str]:
+        """Controllers (or "" for v2) to its cgroup's path, as in /proc/PID/cgroup."""
+        rows = (line.split(":", 2) for line in lines(self._text("cgroup")))
+        return {name: path for _, names, path in rows for name in names.split(",")}
+
+    @property
+    def command(self) -> tuple[str, ...]:
+        return tuple(self._text("cmdline").rstrip("\0").split("\0"))
+
+    def text(self, name: str) -> str:
+        """A file below /proc/PID that there is no better way to read, such as "net/dev"."""
+        return self._text(name)
+
+    def names(self, path: str) -> tuple[str, ...]:
+        """What a directory of its has, by links that stay in its root."""
+        fd = self._open(path, os.O_RDONLY | os.O_DIRECTORY)
+        try:
+            return tuple(sorted(os.listdir(fd)))
+        finally:
+            os.close(fd)
+
+    def file(self, path: str, most: int = 1 << 20) -> bytes:
+        """The beginning of a regular file of its, by links that stay in its root."""
+        fd = self._open(path, os.O_RDONLY | os.O_NONBLOCK)
+        with open(fd, "rb", buffering=0) as file:
+            return file.read(most)
+
+    def stat(self, path: str, follow: bool = True) -> os.stat_result:
+        """As os.stat, by links that stay in its root. Errors: FileNotFoundError and so on."""
+        fd = self._open(path, os.O_PATH | (0 if follow else os.O_NOFOLLOW))
+        try:
+            return os.fstat(fd)
+        finally:
+            os.close(fd)
+
+    def link(self, path: str) -> str:
+        """The text of a symbolic link of its."""
+        fd = self._open(path, os.O_PATH | os.O_NOFOLLOW)
+        try:
+            return os.readlink("", dir_fd=fd)
+        finally:
+            os.close(fd)
+
+    def _open(self, path: str, flags: int) -> int:
+        """Walk *path* in its root and nowhere else. Errors: OSError, as openat2(2) has it."""
+        root = os.open(f"/proc/{self.pid}/root", os.O_PATH | os.O_DIRECTORY)
+        try:
+            how = core.ffi.new("struct open_how *", {
+                "flags": flags | os.O_CLOEXEC,
+                "resolve": core.lib.RESOLVE_IN_ROOT | core.lib.RESOLVE_NO_MAGICLINKS})
+            return core.call("openat2", root, os.fsencode(path), how)
+        finally:
+            os.close(root)
+
+    def descendants(self) -> tuple[Subject, ...]:
+        return tuple(map(Subject, descendants(self.pid)))
+
+    # ---- the witness -----------------------------------------------------------------------------
+
+    def is_witness(self, nonce: str) -> bool:
+        """Whether it runs the witness's own bytes, with *nonce*."""
+        try:
+            if self.command[1:3] != ("--witness", nonce):
+                return False
+            return self._bytes("exe") == witness_bytes()
+        except (OSError, ValueError):
+            return False
+
+    def board(self, nonce: str) -> tuple[Answer, ...] | None:
+        """What the witness found, None while it is not done. Errors: ProcessLookupError."""
+        block = self._board()
+        if block is None or block[16:80].rstrip(b"\0") != nonce.encode():
+            return None
+        done, size = (int.from_bytes(block[at:at + 4], "little") for at in (80, 84))
+        if done != DONE:
+            return None
+        text = block[HEAD:HEAD + size].decode("utf-8", "replace")
+        return tuple(Answer(act=act, outcome=outcome, detail=detail) for act, outcome, detail
+                     in (f"{line}\t\t".split("\t")[:3] for line in lines(text)))
+
+    def _board(self) -> bytes | None:
+        """From the magic on, out of the writable memory that belongs to its executable."""
+        try:
+            memory = os.open(f"/proc/{self.pid}/mem", os.O_RDONLY | os.O_CLOEXEC)
+        except FileNotFoundError:
+            raise ProcessLookupError(f"process {self.pid} has ended") from None
+        try:
+            for line in lines(self._text("maps"))[:16]:
+                found = re.match(r"([0-9a-f]+)-([0-9a-f]+) rw", line)
+                if not found or "[stack]" in line:
+                    continue
+                first, end = (int(part, 16) for part in found.groups())
+                block = os.pread(memory, min(end - first, 1 << 20), first)
+                at = block.find(MAGIC)
+                if at >= 0:
+                    return block[at:]
+        except OSError:
+            return None                                     # it is about to end
+        finally:
+            os.close(memory)
+        return None
+
+
+def _mount(line: str) -> Mount:
+    before, after = line.split(" - ", 1)
+    _number, _parent, _device, root, point, options, *propagation = before.split(" ")
+    kind, source, superblock = after.split(" ", 2)
+    return Mount(root=_plain(root), point=_plain(point), options=tuple(options.split(",")),
+                 propagation=tuple(propagation), type=kind, source=_plain(source),
+                 super=tuple(superblock.split(",")))
+
+
+def _plain(field: str) -> str:
+    """mountinfo writes blanks and backslashes of a path as octal."""
+    return re.sub(r"\\([0-7]{3})", lambda found: chr(int(found[1], 8)), field)
+
+
+def witnesses(pid: int, nonce: str) -> list[Subject]:
+    """The witness processes below *pid*, without the children that they make themselves."""
+    found = [one for one in map(Subject, descendants(pid)) if one.is_witness(nonce)]
+    pids = {one.pid for one in found}
+    top = []
+    for one in found:
+        with suppress(ProcessLookupError):
+            if one.parent.pid not in pids:
+                top.append(one)
+    return top

@@ -1,0 +1,104 @@
+"""Each lab on its solution, on what is broken, and on what students hand in.
+
+A file in wrong/LAB stands for a solution in which one file is replaced; its head says which, and
+all that fails then, a check and a reason each:
+
+    # file: box.py
+    # fails: root-inside not-root
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+from pathlib import Path
+
+import pytest
+
+from minibox.labs.classes import read_scores
+from minibox.labs.finding import HOLDS, LEAKS, UNGRADABLE
+from minibox.labs.lab import labs
+
+WRONG = Path(__file__).with_name("wrong")
+
+LABS = pytest.mark.parametrize("lab", labs(), ids=lambda lab: lab.name)
+
+
+def expected(path: Path) -> tuple[str, set[tuple[str, str]]]:
+    """Which file it replaces, and what fails."""
+    text = path.read_text()
+    file = re.search(r"^# file: (\S+)$", text, re.M)
+    fails = re.findall(r"^# fails: (\S+) (\S+)$", text, re.M)
+    assert file and fails, f"{path} does not say what it is"
+    return file[1], set(fails)
+
+
+def own(caller, path: Path) -> None:
+    """Give *path* to the caller."""
+    for one in (path, *path.rglob("*")):
+        os.chown(one, caller.uid, caller.gid)
+
+
+def a_class(caller, lab) -> Path:
+    """The solution, the broken references and the wrong submissions, as a class hands them in."""
+    where = caller.scratch / "class"
+    where.mkdir()
+    shutil.copytree(lab.solution, where / "solution")
+    for name in {check.broken for check in lab.checks}:
+        shutil.copytree(lab.folder / name, where / f"reference-{name}")
+    for path in (WRONG / lab.name).glob("*.py"):
+        shutil.copytree(lab.solution, where / path.stem)
+        (where / path.stem / expected(path)[0]).write_bytes(path.read_bytes())
+    own(caller, where)
+    return where
+
+
+def failed(score) -> set[tuple[str, str]]:
+    return {(one.check, one.reason) for one in score.findings if one.state == LEAKS}
+
+
+@LABS
+def test_each_submission_fails_for_its_own_reason_and_the_solution_holds(boxed, lab):
+    where = a_class(boxed, lab)
+    done = boxed.minibox("lab", "grade", str(where), "--lab", str(lab.number), timeout=600)
+    assert done.returncode in (1, 2), done.stderr
+    scores = {score.submission: score for score in read_scores(where / "results.jsonl")}
+    if done.returncode == 2:                                # nobody leaks: then nobody was judged
+        lacks = {one.evidence for score in scores.values() for one in score.findings}
+        assert {one.state for score in scores.values() for one in score.findings} == {UNGRADABLE}
+        assert boxed.name == "user" and any(need.startswith("cgroup.") for need in lab.needs), lacks
+        assert all("delegate" in text for text in lacks), lacks
+        return
+    assert [one for one in scores["solution"].findings if one.state != HOLDS] == []
+    for check in lab.checks:
+        found = scores[f"reference-{check.broken}"].findings
+        assert [one.state for one in found if one.check == check.id] == [LEAKS]
+    for path in (WRONG / lab.name).glob("*.py"):
+        assert failed(scores[path.stem]) == expected(path)[1], path.stem
+
+
+@LABS
+def test_every_leak_that_students_make_has_a_hint_of_its_own(lab):
+    wrong = list((WRONG / lab.name).glob("*.py"))
+    assert len(wrong) >= 3
+    reasons = {reason for path in wrong for _, reason in expected(path)[1]}
+    assert [reason for reason in reasons if not lab.hint(reason)] == []
+    assert {check.id for check in lab.checks} >= {
+        check for path in wrong for check, _ in expected(path)[1]}
+
+
+@LABS
+def test_a_lab_is_whole(lab):
+    assert 20 <= lab.minutes <= 40 and lab.article and lab.man and lab.files
+    assert (lab.folder / "starter").is_dir() and len(lab.text) > 2000
+    for page in lab.man:
+        assert re.fullmatch(r"[\w.-]+\([1-9]\)", page) and page.partition("(")[0] in lab.text
+    assert len({check.id for check in lab.checks}) == len(lab.checks) >= 4
+    assert all(check.claim and check.points > 0 for check in lab.checks)
+    assert lab.hints and all(len(rows) == 3 for rows in lab.hints.values())
+
+
+def test_the_labs_are_numbered_as_they_are_named():
+    assert [int(lab.name[3:5]) for lab in labs()] == [lab.number for lab in labs()]
+    assert len({lab.number for lab in labs()}) == len(labs())

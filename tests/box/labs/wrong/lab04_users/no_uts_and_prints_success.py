@@ -1,0 +1,16 @@
+# file: box.py
+# fails: power-inside powerless
+# fails: status status-lost
+import os
+import subprocess
+import sys
+
+from minibox import core
+
+uid, gid = os.getuid(), os.getgid()
+core.call("unshare", core.lib.CLONE_NEWUSER)
+for file, text in (("setgroups", "deny"), ("uid_map", f"0 {uid} 1"), ("gid_map", f"0 {gid} 1")):
+    with open(f"/proc/self/{file}", "w") as opened:
+        opened.write(text)
+print("all checks hold", flush=True)
+subprocess.run(sys.argv[1:])
