@@ -46,7 +46,16 @@ struct mb_box {
         int stop_signal;
     } watch;
     int64_t figures[MB_FIGURE_COUNT];   /* by ReadCgroup; -1: not measured */
+
+    int stops[MB_PART_FINISH];          /* ends to the tracer, by the first part of each process; -1 */
+    int stop;                           /* this process's own */
 };
+
+/* Nanoseconds since the engine started. */
+static inline uint64_t mb_now(const struct mb_box *box)
+{
+    return mb_clock_ns(CLOCK_MONOTONIC) - box->start_ns - (uint64_t)box->clock_shift_ns;
+}
 
 /* Run step *index* of the plan, note it on the board. 0 or a negative errno. */
 int mb_run_step(struct mb_box *box, uint32_t index);

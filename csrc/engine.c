@@ -10,6 +10,7 @@ extern char **environ;
 struct options {
     const char *file;                   /* a saved plan */
     int plan, report, control;          /* descriptors, -1: none */
+    int stops[MB_PART_FINISH];          /* as in struct mb_box */
     char **tell;                        /* whom to tell at the end, NULL: nobody */
     bool always;
 };
@@ -61,11 +62,14 @@ static int number(const char *text)
 
 static bool read_options(struct options *options, int argc, char **argv)
 {
-    *options = (struct options){ .plan = -1, .report = -1, .control = -1 };
+    *options = (struct options){ .plan = -1, .report = -1, .control = -1, .stops = { -1, -1, -1 } };
     for (int n = 1; n < argc; n++) {
         int *fd = !strcmp(argv[n], "--plan") ? &options->plan
                 : !strcmp(argv[n], "--report") ? &options->report
-                : !strcmp(argv[n], "--control") ? &options->control : NULL;
+                : !strcmp(argv[n], "--control") ? &options->control
+                : !strcmp(argv[n], "--stop-engine") ? &options->stops[MB_PART_PREPARE]
+                : !strcmp(argv[n], "--stop-init") ? &options->stops[MB_PART_ENTER]
+                : !strcmp(argv[n], "--stop-app") ? &options->stops[MB_PART_APP] : NULL;
         if (fd) {
             if (++n == argc || (*fd = number(argv[n])) < 3)
                 return false;
@@ -85,12 +89,14 @@ static bool read_options(struct options *options, int argc, char **argv)
  * told we do not know which of it he needs. */
 static void close_others(const struct options *options)
 {
-    const int ours[] = { options->plan, options->report, options->control };
+    const int ours[] = { options->plan, options->report, options->control,
+                         options->stops[0], options->stops[1], options->stops[2] };
+    const size_t count = sizeof ours / sizeof *ours;
     const unsigned none = ~0u;
 
     for (unsigned from = 3, next = 0; next != none; from = next + 1) {
         next = none;
-        for (int n = 0; n < 3; n++)
+        for (size_t n = 0; n < count; n++)
             if (ours[n] >= 0 && (unsigned)ours[n] >= from && (unsigned)ours[n] < next)
                 next = (unsigned)ours[n];
         if (next > from && !options->tell)
@@ -124,7 +130,8 @@ static const char *load(struct mb_engine *engine, const struct options *options,
     return mb_plan_check(plan, (const void *)room, size);
 }
 
-static const char *prepare_box(struct mb_engine *engine, struct mb_plan *plan)
+static const char *prepare_box(struct mb_engine *engine, struct mb_plan *plan,
+                               const struct options *options)
 {
     struct mb_box *box = &engine->box;
     uint64_t all = MB_ALL_SIGNALS, random;
@@ -145,6 +152,7 @@ static const char *prepare_box(struct mb_engine *engine, struct mb_plan *plan)
     memset(box->streams, 0xff, sizeof box->streams);
     memset(box->relays, 0xff, sizeof box->relays);
     memset(box->figures, 0xff, sizeof box->figures);
+    memcpy(box->stops, options->stops, sizeof box->stops);
     engine->in = engine->out[0] = engine->out[1] = (struct mb_relay){ .from = -1, .to = -1 };
     engine->guard = -1;
     if (mb_getrandom(&random, sizeof random) != sizeof random)
@@ -255,7 +263,7 @@ int main(int argc, char **argv)
     block_signals(&engine);
     if (!read_options(&options, argc, argv)) {
         say("usage: minibox-engine PLAN-FILE, or --plan FD [--report FD] [--control FD] "
-            "[--tell PROGRAM [ARGUMENT]...]", "");
+            "[--stop-engine FD] [--stop-init FD] [--stop-app FD] [--tell PROGRAM [ARGUMENT]...]", "");
         return 125;
     }
     engine.control = options.control;
@@ -263,7 +271,7 @@ int main(int argc, char **argv)
     close_others(&options);
     const char *wrong = load(&engine, &options, &plan);
     if (!wrong)
-        wrong = prepare_box(&engine, &plan);
+        wrong = prepare_box(&engine, &plan, &options);
     if (wrong) {
         say("the plan cannot be run: ", wrong);
         return 125;

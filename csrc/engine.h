@@ -50,12 +50,6 @@ struct mb_engine {
     struct termios saved;               /* the modes that the caller's terminal had */
 };
 
-/* Nanoseconds since the engine started. */
-static inline uint64_t mb_now(const struct mb_box *box)
-{
-    return mb_clock_ns(CLOCK_MONOTONIC) - box->start_ns;
-}
-
 /* supervise.c */
 /* From the box's start until init is dead. */
 void mb_supervise(struct mb_engine *engine);

@@ -11,6 +11,9 @@ struct sock_fprog mb_filter_of(const struct mb_plan *plan, const struct mb_filte
 /* What *filter* says to a call: SECCOMP_RET_KILL_PROCESS for one that is no program, as the kernel. */
 uint32_t mb_filter_verdict(const struct sock_fprog *filter, const struct seccomp_data *call);
 
+/* Whether it leaves a traced process the calls that a stop takes (stop.h). */
+bool mb_filter_lets_stop(const struct sock_fprog *filter);
+
 /* Is this verdict one that the engine is to see?  Kills always, so that the call can be named; refusals
  * if there is a log. */
 bool mb_filter_tells(uint32_t verdict, bool log);

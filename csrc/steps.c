@@ -1,6 +1,7 @@
 /* Runs steps and notes on the board what came of them. The steps themselves stand in steps_*.c, a file
  * for each mechanism, one function for each kind in minibox/steps.py. */
 #include "box.h"
+#include "stop.h"
 #include "text.h"
 
 enum mb_call mb_last_call;
@@ -16,24 +17,19 @@ static int dispatch(struct mb_box *box, const struct mb_step *step)
     return -ENOSYS;                     /* cannot be: the plan was checked */
 }
 
-static uint64_t now(const struct mb_box *box)
-{
-    return mb_clock_ns(CLOCK_MONOTONIC) - box->start_ns - (uint64_t)box->clock_shift_ns;
-}
-
 int mb_run_step(struct mb_box *box, uint32_t index)
 {
     const struct mb_step *step = mb_step_at(box->plan, index);
     struct mb_record *record = &box->board->steps[index];
 
     /* After an exec that succeeds nobody is left to note it. */
-    record->ns = now(box);
+    record->ns = mb_now(box);
     record->state = step->kind == MB_EXEC ? MB_DONE : MB_BEGUN;
     mb_last_call = MB_CALL_NONE;
     int err = dispatch(box, step);
     record->call = (uint16_t)(err ? mb_last_call : MB_CALL_NONE);
     record->err = -err;
-    record->ns = now(box);
+    record->ns = mb_now(box);
     record->state = err ? MB_FAILED : MB_DONE;
     return err;
 }
@@ -43,10 +39,14 @@ int mb_run_part(struct mb_box *box, enum mb_part part)
     bool tidying = part == MB_PART_FINISH;
     int err = 0;
 
+    mb_stops_begin(box, part);
     for (uint32_t n = box->plan->first[part]; n < box->plan->first[part + 1] && (!err || tidying); n++) {
-        int failed = mb_run_step(box, n);
+        int failed = mb_stop(box, n);
+        if (!failed || tidying)
+            failed = mb_run_step(box, n);
         err = err ? err : failed;
     }
+    mb_stops_end(box, part);
     return err;
 }
 

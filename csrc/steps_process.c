@@ -272,7 +272,7 @@ int step_exec(struct mb_box *box, const struct mb_exec *step)
 
     if (!step->inherit_signals)
         reset_signals();
-    box->board->exec_ns = mb_clock_ns(CLOCK_MONOTONIC) - box->start_ns - (uint64_t)box->clock_shift_ns;
+    box->board->exec_ns = mb_now(box);
     if (strchr(name, '/') || !*name)
         err = execute(box, name, argv, environment);
     else {

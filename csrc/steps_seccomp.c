@@ -1,5 +1,6 @@
 /* The filter of system calls: loading it, and running it ourselves to know what it said. */
 #include <linux/audit.h>
+#include <linux/prctl.h>
 #include <string.h>
 #include "box.h"
 #include "link.h"
@@ -77,15 +78,22 @@ bool mb_filter_listens(const struct sock_fprog *filter, bool log)
     return false;
 }
 
-/* The handing over of the listener must not itself wait for a listener. */
-static bool may_send(const struct sock_fprog *filter)
+static bool allows(const struct sock_fprog *filter, int number, uint64_t first)
 {
+    struct seccomp_data call = { .nr = number, .args = { first } };
+
 #if defined(__x86_64__)
-    struct seccomp_data call = { .nr = __NR_sendmsg, .arch = AUDIT_ARCH_X86_64 };
+    call.arch = AUDIT_ARCH_X86_64;
 #else
-    struct seccomp_data call = { .nr = __NR_sendmsg, .arch = AUDIT_ARCH_AARCH64 };
+    call.arch = AUDIT_ARCH_AARCH64;
 #endif
     return (mb_filter_verdict(filter, &call) & SECCOMP_RET_ACTION_FULL) == SECCOMP_RET_ALLOW;
+}
+
+bool mb_filter_lets_stop(const struct sock_fprog *filter)
+{
+    return allows(filter, __NR_write, 3) && allows(filter, __NR_read, 3) &&
+           allows(filter, __NR_prctl, PR_GET_DUMPABLE) && allows(filter, __NR_prctl, PR_SET_DUMPABLE);
 }
 
 /* Load a copy in which every verdict that the engine is to see asks it instead. */
@@ -95,7 +103,7 @@ static int load_listening(struct mb_box *box, const struct sock_fprog *filter, b
     const struct mb_message message = { .type = MB_LISTENER };
     struct sock_fprog asking = { filter->len, copy };
 
-    if (!may_send(filter))
+    if (!allows(filter, __NR_sendmsg, 0))       /* to hand over the listener must not wait for it */
         return -EACCES;
     for (size_t n = 0; n < filter->len; n++) {
         copy[n] = filter->filter[n];

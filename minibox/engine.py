@@ -19,6 +19,9 @@ if TYPE_CHECKING:
 SIGNAL, STOP, KILL, WINDOW_SIZE = 1, 2, 3, 4
 """What may be asked of a running engine through its control pipe (csrc/engine.c: enum mb_op)."""
 
+STOPS = ("--stop-engine", "--stop-init", "--stop-app")
+"""Options that name the ends of a box's processes to their tracer (csrc/stop.h)."""
+
 _PYTHON_IGNORES = (13, 25)
 """SIGPIPE and SIGXFSZ: Python ignores them, a program that it starts should not."""
 
@@ -30,10 +33,11 @@ def path() -> str:
 
 
 def spawn(plan: bytes, stdin: int | None = None, stdout: int | None = None,
-          stderr: int | None = None) -> tuple[int, int, int]:
+          stderr: int | None = None, *, stops: tuple[int, ...] = ()) -> tuple[int, int, int]:
     """Start an engine on *plan*; its pid, its report to read and its control to write.
 
-    The streams are descriptors, None for the caller's own.  Closing the control kills the box, so
+    The streams are descriptors, None for the caller's own; stops: the ends of engine, init and app
+    at which they wait for a tracer between steps.  Closing the control kills the box, so
     a caller that dies takes its boxes along.  posix_spawn and not fork, which copies page tables:
     19 ms for a caller of 500 MB, against 0.5 ms for any by posix_spawn.
 
@@ -50,7 +54,8 @@ def spawn(plan: bytes, stdin: int | None = None, stdout: int | None = None,
         made.append(plan_fd)
         report, report_end = map(keep, os.pipe())
         control_end, control = map(keep, os.pipe())
-        actions = [(os.POSIX_SPAWN_DUP2, fd, fd) for fd in (plan_fd, report_end, control_end)]
+        actions = [(os.POSIX_SPAWN_DUP2, fd, fd)
+                   for fd in (plan_fd, report_end, control_end, *stops)]
         for target, source in enumerate((stdin, stdout, stderr)):
             if source is not None:
                 # Another low source may have been overwritten by the action before.
@@ -58,7 +63,8 @@ def spawn(plan: bytes, stdin: int | None = None, stdout: int | None = None,
                 actions.append((os.POSIX_SPAWN_DUP2, safe, target))
         program = path()
         argv = (program, "--plan", str(plan_fd), "--report", str(report_end),
-                "--control", str(control_end))
+                "--control", str(control_end),
+                *(word for name, fd in zip(STOPS, stops, strict=False) for word in (name, str(fd))))
         try:
             # No environment: the engine needs none, and a box cannot find there what is not there.
             pid = os.posix_spawn(program, argv, {}, file_actions=actions, setsigmask=(),

@@ -184,7 +184,7 @@ def missing_caps(plan: Plan) -> Iterator[str]:
             yield f"{receipt['cap']} is not in force: {receipt['note']}"
 
 
-def open_result(where: str) -> int:
+def open_result(where: str, option: str = "result") -> int:
     """A descriptor that survives exec, for the result: a file, or `fd:N` that the caller opened."""
     from minibox.engine import above_streams
 
@@ -205,7 +205,7 @@ def open_result(where: str) -> int:
         why = {ELOOP: "it is a symbolic link: name the file itself",
                ENXIO: "it is a FIFO that nobody reads, or a socket"}.get(error.errno or 0)
         hint = f"it cannot be written: {why or error.strerror}"
-        raise SpecError("result", where, hint) from error
+        raise SpecError(option, where, hint) from error
     return fd
 
 

@@ -27,13 +27,17 @@ def main() -> None:
     form, first = sys.argv[2:4]
     result_fd, report_fd, plan_fd = map(int, (sys.argv[1], *sys.argv[4:6]))
     steps = plan.decode(_contents(plan_fd))
-    program = next((step.argv for step in steps if isinstance(step, Exec)), ())
-    result = Result(args=program, plan=steps, report=report.decode(_contents(report_fd)),
+    result = Result(args=program(steps), plan=steps, report=report.decode(_contents(report_fd)),
                     surroundings=_surroundings(steps, first) if first else None)
+    sys.exit(say(result, result_fd, form))
+
+
+def say(result: Result, result_fd: int, form: str) -> int:
+    """Tell of *result* as said above; the exit status."""
     status = result.exit_status
     if result.reason == "setup" or (result.reason != "exited" and os.isatty(2)):
         print(f"minibox: {result}", file=sys.stderr)
-    if any(isinstance(step, FilterCalls) and step.log for step in steps):
+    if any(isinstance(step, FilterCalls) and step.log for step in result.plan):
         print(f"minibox: {describe_refused(result)}", file=sys.stderr)
     if result_fd < 0 or os.isatty(2):
         for doubt in result.doubts or ():
@@ -47,7 +51,12 @@ def main() -> None:
         except OSError as error:
             print(f"minibox: the result cannot be written: {error.strerror}", file=sys.stderr)
             status = 125
-    sys.exit(status)
+    return status
+
+
+def program(plan: Plan) -> tuple[str, ...]:
+    """The command that *plan* runs."""
+    return next((step.argv for step in plan if isinstance(step, Exec)), ())
 
 
 def _surroundings(steps: Plan, first: str) -> Surroundings:
