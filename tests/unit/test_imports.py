@@ -19,7 +19,7 @@ LAYERS = (
     ("plan", "hints", "result", "exports", "saved", "surroundings", "engine", "cgroups", "claim",
      "mends", "host", "probing"),
     ("compiler",),
-    ("request", "pump", "rootfs", "box", "delegate", "doctor", "probe", "trace"),
+    ("request", "pump", "rootfs", "box", "delegate", "doctor", "probe", "trace", "explain"),
     ("testing", "labs", "cli", "__main__"),
 )
 """A module imports from its own layer and those above it in this list, and no other."""
