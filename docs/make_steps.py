@@ -21,8 +21,12 @@ HEAD = """# The steps of a plan
 
 Every kind of step, in the order in which boxes are made. This page is made from
 `minibox/steps.py` by `python docs/make_steps.py`; the function of a step in `csrc/` has its name.
+*Leaks* says what leaks or breaks without the step, *Needs* which privilege it takes,
+*Mechanism* which module of `minibox/compiler/` decides on it.
 `minibox plan run ...` shows the steps of one box.
 """
+
+SECTIONS = ("Why", "Leaks", "Needs", "Units", "Errors", "Source")
 
 WHO = {"prepare": "the engine, before the box runs", "enter": "init, inside the new namespaces",
        "app": "the application's own process, last", "finish": "the engine, after the box is dead"}
@@ -35,13 +39,13 @@ def entry(kind: type[steps.Step]) -> str:
     body, word = [], ""
     for line in rest.strip().splitlines():
         first, colon, text = line.partition(":")
-        if colon and first in ("Why", "Units", "Errors", "Source"):
+        if colon and first in SECTIONS:
             word = first
             body.append(f"- {word}: {text.strip()}")
         else:
             body.append(f"  {line.strip()}")
     return "\n".join([f"## {steps.name_of(kind)}", "", sentence, "", f"- By: {acts}",
-                      f"- Fields: {fields}", *body, ""])
+                      f"- Mechanism: `{kind.mechanism}`", f"- Fields: {fields}", *body, ""])
 
 
 def page() -> str:
