@@ -12,6 +12,7 @@
      orphan=COUNT  so many processes whose parent dies before them, and that then end
      burn=MS       use CPU time
      call=NR:A:B…  one system call, its arguments as numbers, tried in a child
+     gate=         wait until the judge has written to this process's memory that it may go on
      connect=@NAME, listen=@NAME, tcp=ADDRESS:PORT   sockets
      exit=STATUS, signal=NUMBER   end so, and stay no longer */
 #include <linux/in.h>
@@ -25,6 +26,7 @@
 static struct {
     char magic[16], nonce[64];
     volatile uint32_t done, size;       /* how many acts; how much of the text */
+    volatile uint32_t waits, open;      /* at a gate; the judge sets *open* */
     char text[32768];
 } board;
 
@@ -95,6 +97,15 @@ static void rest(int64_t ms)
     const struct timespec time = { ms / 1000, ms % 1000 * 1000000 };
 
     mb_ppoll(NULL, 0, &time);
+}
+
+static long do_gate(void)
+{
+    board.waits = 1;
+    while (!board.open)
+        rest(1);
+    board.waits = board.open = 0;
+    return 0;
 }
 
 static pid_t fork_one(void)
@@ -219,6 +230,8 @@ static void act(const char *verb, const char *value, struct mb_line *line)
         put_result(line, do_burn(number(&at)));
     else if (IS("call"))
         do_call(value, line);
+    else if (IS("gate"))
+        put_result(line, do_gate());
     else if (IS("connect") || IS("listen"))
         put_result(line, do_abstract(value, *verb == 'l'));
     else if (IS("tcp"))

@@ -26,9 +26,10 @@ from minibox.spec import Mount
 from minibox.testing.interpreter import mounts_of, within
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping
+    from collections.abc import Callable, Iterable, Iterator, Mapping
     from typing import Any
 
+    from minibox.labs.cgroup import Group
     from minibox.labs.lab import Lab
     from minibox.labs.observe import Answer
     from minibox.result import Result
@@ -64,22 +65,34 @@ class Bench:
         self.lab, self.directory, self.patience = lab, directory, patience
 
     @contextmanager
-    def run(self, *argv: str, hold: bool = False, **options: Any) -> Iterator[Session]:
+    def run(self, *argv: str, hold: bool = False, group: Group | None = None, **options: Any
+            ) -> Iterator[Session]:
         """Run a program of the submission, whatever it is: ("layers.py", "unpack", ...).
 
         A file that ends in ".py" is given to Python. hold: when it has ended a witness takes its
-        place, so that what it left in /tmp can be looked at.  options: of minibox.run, added to the
-        box's own.  Leaving the context kills what still runs.
+        place, so that what it left in /tmp can be looked at.  group: cgroups for it to divide, as
+        minibox.labs.cgroup.delegated has them; it is started within.  options: of minibox.run,
+        added to the box's own.  Leaving the context kills what still runs.
         """
         nonce = secrets.token_hex(16)
         command = _command(argv)
         end = f"exec {WITNESS} --witness {nonce} read=/status/$?" if hold else "exit $?"
-        command = ("/bin/sh", "-c", f'"$@"; {end}', "sh", *command)
+        wait = "read go; " if group else ""
+        command = ("/bin/sh", "-c", f'{wait}"$@" </dev/null; {end}', "sh", *command)
+        if group:
+            options["mounts"] = (*options.get("mounts", ()), *group.mounts)
+            # v2 may be mounted so that no process leaves the cgroups of its cgroup namespace
+            options["without"] = (*options.get("without", ()), "cgroup")
         with _places(self.directory) as volumes:
             process = minibox.Box(**_box(self.lab, self.patience, volumes, options)).popen(
-                command, stdout=minibox.PIPE, stderr=minibox.STDOUT, text=True)
-            session = Session(process, nonce, self.patience * LIVES_S)
+                command, stdin=minibox.PIPE if group else minibox.DEVNULL, stdout=minibox.PIPE,
+                stderr=minibox.STDOUT, text=True)
+            session = Session(process, nonce, nonce, self.patience * LIVES_S)
             try:
+                if group and process.stdin:
+                    group.take(session.outside.pid)
+                    process.stdin.write("go\n")
+                    process.stdin.flush()
                 yield session
             finally:
                 process.kill()
@@ -103,8 +116,8 @@ class Bench:
 class Session:
     """A submission that runs, and what the grader sees of it."""
 
-    def __init__(self, process: Any, nonce: str, patience_s: float) -> None:
-        self.process, self.nonce = process, nonce
+    def __init__(self, process: Any, nonce: str, holder: str, patience_s: float) -> None:
+        self.process, self.nonce, self._holder = process, nonce, holder
         self._until = time.monotonic() + patience_s
         self._result: Result | None = None
 
@@ -134,11 +147,14 @@ class Session:
         Errors: Leak "never-ran" where the submission ended without running it, "hangs" where it
         takes too long, "twice" where there are several.
         """
+        return self._witness(self.nonce)
+
+    def _witness(self, nonce: str) -> Subject:
         while True:
             with suppress(ProcessLookupError):
-                found = witnesses(self.process.pid, self.nonce)
+                found = witnesses(self.process.pid, nonce)
                 expect(len(found) < 2, "twice", f"{len(found)} processes run the command")
-                if found and found[0].board(self.nonce) is not None:
+                if found and found[0].board(nonce) is not None:
                     return found[0]
             self._look("hangs", "the command was not run, or did not get on")
 
@@ -151,14 +167,14 @@ class Session:
 
     def held(self) -> tuple[Subject, int]:
         """With `hold`: the process that took the program's place, and the program's exit status."""
-        subject = self.witness()
-        act = next(iter(self.answers()))
-        return subject, int(act.rpartition("/")[2])
+        subject = self._witness(self._holder)
+        (answer,) = subject.board(self._holder) or ()
+        return subject, int(answer.act.rpartition("/")[2])
 
     def end(self) -> Result:
         """Wait for the end of the submission. Errors: Leak "hangs"."""
         while self.process.poll() is None:
-            self._look("hangs", "it was still running")
+            self._pause("hangs", "it did not end")
         return self.result
 
     @property
@@ -167,7 +183,7 @@ class Session:
             self._result = self.process.complete()
         return self._result
 
-    def until(self, holds: Any, reason: str, evidence: str) -> None:
+    def until(self, holds: Callable[[], bool], reason: str, evidence: str) -> None:
         """Wait until *holds()*; Leak *reason* when that takes too long, or everything has ended."""
         while True:
             with suppress(ProcessLookupError):
@@ -175,9 +191,37 @@ class Session:
                     return
             self._look(reason, evidence)
 
+    def pass_gate(self) -> Subject:
+        """The witness, which waited at its first gate and now goes on: so it did run.
+
+        Errors: Leak "never-ran", "hangs".
+        """
+        while True:
+            with suppress(ProcessLookupError):
+                for subject in witnesses(self.process.pid, self.nonce):
+                    if subject.open_gate(self.nonce):
+                        return subject
+            self._look("hangs", "the command was not run")
+
+    def ends(self) -> bool:
+        """Wait until it ends (True), or its witness has done what should have ended it (False)."""
+        while self.process.poll() is None:
+            with suppress(ProcessLookupError):
+                found = witnesses(self.process.pid, self.nonce)
+                if found and found[0].board(self.nonce) is not None:
+                    return False
+            self._pause("hangs", "it neither ended nor got on")
+        return True
+
     def _look(self, reason: str, evidence: str) -> None:
         if self.process.poll() is not None:
             raise self._ended()
+        if self._holder != self.nonce and witnesses(self.process.pid, self._holder):
+            _, code = self.held()
+            raise Leak("never-ran", f"it ended with status {code} before it had run the command")
+        self._pause(reason, evidence)
+
+    def _pause(self, reason: str, evidence: str) -> None:
         if time.monotonic() > self._until:
             raise Leak(reason, f"{evidence} in time")
         time.sleep(LOOK_S)

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import os
 import re
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from functools import lru_cache
 from typing import TYPE_CHECKING
 
@@ -21,8 +21,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 MAGIC = b"minibox-board"
-HEAD = 16 + 64 + 8
-"""The board's magic, nonce, two counts; then its text (csrc/probes/witness.c)."""
+DONE_AT, SIZE_AT, WAITS_AT, OPEN_AT, TEXT_AT = 80, 84, 88, 92, 96
+"""The board: its magic (16 bytes), the nonce (64), four numbers, text (csrc/probes/witness.c)."""
 
 DONE = 2**32 - 1
 
@@ -200,23 +200,27 @@ class Subject:
 
     def board(self, nonce: str) -> tuple[Answer, ...] | None:
         """What the witness found, None while it is not done. Errors: ProcessLookupError."""
-        block = self._board()
-        if block is None or block[16:80].rstrip(b"\0") != nonce.encode():
+        _, block = self._board(nonce)
+        if not block or _number(block, DONE_AT) != DONE:
             return None
-        done, size = (int.from_bytes(block[at:at + 4], "little") for at in (80, 84))
-        if done != DONE:
-            return None
-        text = block[HEAD:HEAD + size].decode("utf-8", "replace")
+        size = _number(block, SIZE_AT)
+        text = block[TEXT_AT:TEXT_AT + size].decode("utf-8", "replace")
         return tuple(Answer(act=act, outcome=outcome, detail=detail) for act, outcome, detail
                      in (f"{line}\t\t".split("\t")[:3] for line in lines(text)))
 
-    def _board(self) -> bytes | None:
-        """From the magic on, out of the writable memory that belongs to its executable."""
-        try:
-            memory = os.open(f"/proc/{self.pid}/mem", os.O_RDONLY | os.O_CLOEXEC)
-        except FileNotFoundError:
-            raise ProcessLookupError(f"process {self.pid} has ended") from None
-        try:
+    def open_gate(self, nonce: str) -> bool:
+        """Let the witness go on, if it waits at a gate. Errors: ProcessLookupError."""
+        address, block = self._board(nonce)
+        if not block or not _number(block, WAITS_AT):
+            return False
+        with self._memory(os.O_WRONLY) as memory:
+            os.pwrite(memory, b"\1", address + OPEN_AT)
+        return True
+
+    def _board(self, nonce: str) -> tuple[int, bytes]:
+        """Its address and bytes, from the writable memory of the executable; b"" where there is
+        none yet."""
+        with self._memory(os.O_RDONLY) as memory, suppress(OSError):
             for line in lines(self._text("maps"))[:16]:
                 found = re.match(r"([0-9a-f]+)-([0-9a-f]+) rw", line)
                 if not found or "[stack]" in line:
@@ -224,13 +228,24 @@ class Subject:
                 first, end = (int(part, 16) for part in found.groups())
                 block = os.pread(memory, min(end - first, 1 << 20), first)
                 at = block.find(MAGIC)
-                if at >= 0:
-                    return block[at:]
-        except OSError:
-            return None                                     # it is about to end
+                if at >= 0 and block[at + 16:at + 80].rstrip(b"\0") == nonce.encode():
+                    return first + at, block[at:]
+        return 0, b""
+
+    @contextmanager
+    def _memory(self, flags: int) -> Iterator[int]:
+        try:
+            memory = os.open(f"/proc/{self.pid}/mem", flags | os.O_CLOEXEC)
+        except FileNotFoundError:
+            raise ProcessLookupError(f"process {self.pid} has ended") from None
+        try:
+            yield memory
         finally:
             os.close(memory)
-        return None
+
+
+def _number(block: bytes, at: int) -> int:
+    return int.from_bytes(block[at:at + 4], "little")
 
 
 def _mount(line: str) -> Mount:

@@ -67,10 +67,12 @@ def power_inside(bench: Bench) -> str:
 @check("status", points=1)
 def status(bench: Bench) -> str:
     """Whoever started the box learns how the command ended: by exit, and by a signal."""
-    with bench.container("exit=7") as box:
+    with bench.container("gate=", "exit=7") as box:
+        box.pass_gate()
         code = box.end().exit_status
         expect(code == 7, "status-lost", f"the command exited with 7, the box with {code}")
-    with bench.container("signal=15") as box:
+    with bench.container("gate=", "signal=15") as box:
+        box.pass_gate()
         code = box.end().exit_status
         expect(code == 128 + 15, "status-lost",
                f"the command died of signal 15, the box exited with {code}")

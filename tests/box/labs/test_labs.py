@@ -18,9 +18,12 @@ import pytest
 
 from minibox.labs.classes import read_scores
 from minibox.labs.finding import HOLDS, LEAKS, UNGRADABLE
+from minibox.labs.grader import Score
 from minibox.labs.lab import labs
 
 WRONG = Path(__file__).with_name("wrong")
+
+CGROUPS = ("cgroup.memory", "cgroup.pids", "cgroup.cpu")
 
 LABS = pytest.mark.parametrize("lab", labs(), ids=lambda lab: lab.name)
 
@@ -58,24 +61,39 @@ def failed(score) -> set[tuple[str, str]]:
     return {(one.check, one.reason) for one in score.findings if one.state == LEAKS}
 
 
-@LABS
-def test_each_submission_fails_for_its_own_reason_and_the_solution_holds(boxed, lab):
-    where = a_class(boxed, lab)
-    done = boxed.minibox("lab", "grade", str(where), "--lab", str(lab.number), timeout=600)
+def graded(caller, lab) -> tuple[int, dict[str, Score]]:
+    """The exit status of grading such a class, and its scores."""
+    where = a_class(caller, lab)
+    done = caller.minibox("lab", "grade", str(where), "--lab", str(lab.number), timeout=600)
     assert done.returncode in (1, 2), done.stderr
-    scores = {score.submission: score for score in read_scores(where / "results.jsonl")}
-    if done.returncode == 2:                                # nobody leaks: then nobody was judged
-        lacks = {one.evidence for score in scores.values() for one in score.findings}
-        assert {one.state for score in scores.values() for one in score.findings} == {UNGRADABLE}
-        assert boxed.name == "user" and any(need.startswith("cgroup.") for need in lab.needs), lacks
-        assert all("delegate" in text for text in lacks), lacks
-        return
+    return done.returncode, {one.submission: one for one in read_scores(where / "results.jsonl")}
+
+
+def hold_and_fail_as_they_must(lab, scores: dict[str, Score]) -> None:
     assert [one for one in scores["solution"].findings if one.state != HOLDS] == []
     for check in lab.checks:
         found = scores[f"reference-{check.broken}"].findings
         assert [one.state for one in found if one.check == check.id] == [LEAKS]
     for path in (WRONG / lab.name).glob("*.py"):
         assert failed(scores[path.stem]) == expected(path)[1], path.stem
+
+
+@LABS
+def test_each_submission_fails_for_its_own_reason_and_the_solution_holds(boxed, lab):
+    status, scores = graded(boxed, lab)
+    if status == 2 and boxed.name == "user" and any(one in lab.needs for one in CGROUPS):
+        findings = [one for score in scores.values() for one in score.findings]
+        assert {one.state for one in findings} == {UNGRADABLE}
+        assert all("delegate" in one.evidence for one in findings)
+    else:
+        hold_and_fail_as_they_must(lab, scores)
+
+
+@pytest.mark.needs("delegation")
+@pytest.mark.parametrize("lab", [lab for lab in labs() if set(CGROUPS) & set(lab.needs)],
+                         ids=lambda lab: lab.name)
+def test_a_user_to_whom_cgroups_are_delegated_is_graded_on_them(user_boxed, delegated, lab):
+    hold_and_fail_as_they_must(lab, graded(user_boxed, lab)[1])
 
 
 @LABS
