@@ -77,6 +77,10 @@ def _run(request: dict[str, Any], messenger: Messenger, began: float) -> int:
     """Run pytest with the options that it has outside."""
     from _pytest.config import get_config
 
+    import minibox
+
+    # pytest rewrites the assertions of a plugin's package, and warns if it came too late for that.
+    minibox.__doc__ = f"{minibox.__doc__}\nPYTEST_DONT_REWRITE"
     if request["walltime_s"]:
         # Where it hangs is worth knowing, and who kills the box cannot tell.
         rest = request["walltime_s"] * NEARLY - (time.monotonic() - began)

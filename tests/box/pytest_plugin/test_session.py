@@ -81,7 +81,8 @@ def metadata(tmp_path_factory):
 
 
 def test_the_plugin_is_there_without_configuration(root_project, metadata):
-    root_project.write("[pytest]\naddopts = --strict-markers -q\n", "pytest.ini")
+    root_project.write("[pytest]\naddopts = --strict-markers -q\nfilterwarnings = error\n",
+                       "pytest.ini")
     done = root_project.pytest(plugin=(), environment={"PYTHONPATH": str(metadata)}, text="""
         import pytest
 
