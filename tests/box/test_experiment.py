@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from browser import browse
 
 SMALL = """\
 title = "Small & quick"
@@ -48,16 +49,6 @@ def samples(path: Path) -> list[dict[str, Any]]:
     return [json.loads(line) for line in path.read_text().splitlines()[1:]]
 
 
-def shown(page: Path, *options: str) -> str:
-    """What a browser makes of *page*."""
-    done = subprocess.run(["chromium", "--headless", "--no-sandbox", "--disable-gpu",
-                           f"--user-data-dir={page.parent}/browser", "--virtual-time-budget=2000",
-                           *options, "--dump-dom", page.as_uri()], stdin=subprocess.DEVNULL,
-                          capture_output=True, text=True, timeout=120)
-    assert done.returncode == 0, done.stderr
-    return done.stdout
-
-
 def test_an_experiment_ends_as_samples_and_a_page(boxed: Any) -> None:
     done = run(boxed, start(boxed, SMALL))
     assert (done.returncode, done.stdout) == (0, "small.html\n"), done.stderr
@@ -73,7 +64,7 @@ def test_an_experiment_ends_as_samples_and_a_page(boxed: Any) -> None:
 @pytest.mark.needs("root", "chromium")
 def test_a_browser_shows_the_page_with_its_pictures(root_boxed: Any) -> None:
     assert run(root_boxed, start(root_boxed, SMALL)).returncode == 0
-    text = shown(root_boxed.scratch / "small.html")
+    text = browse(root_boxed.scratch / "small.html")
     assert "<h1>Small &amp; quick</h1>" in text and "Effect of each factor" in text
     assert text.count("</svg>") == 5 and "share of the runs" in text
 

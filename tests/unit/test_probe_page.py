@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import os
 import re
-import subprocess
 from pathlib import Path
 
+import browser
 import pytest
 
 from minibox.probe import page
@@ -34,14 +33,7 @@ def browse(directory: Path, text: str, *options: str) -> str:
     """The document that a browser makes of *text*, or what an option has it do."""
     path = directory / "page.html"
     path.write_text(text)
-    as_root = ("--no-sandbox",) if os.geteuid() == 0 else ()
-    done = subprocess.run(
-        ["chromium", "--headless", "--disable-gpu", *as_root, f"--user-data-dir={directory}/own",
-         "--disable-dev-shm-usage", *options, "--dump-dom", path.as_uri()],
-        capture_output=True, text=True, timeout=120, cwd=directory,
-        env={"PATH": os.environ["PATH"], "HOME": str(directory)})
-    assert done.returncode == 0, done.stderr
-    return done.stdout
+    return browser.browse(path, *options)
 
 
 def said(directory: Path, function: str) -> str:
