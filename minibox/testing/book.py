@@ -10,6 +10,7 @@ import fcntl
 import json
 import os
 import time
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 from minibox import __version__
@@ -44,7 +45,7 @@ class Book:
 
     def __init__(self, directory: str, begin: bool, worker: str = "") -> None:
         self.directory = os.path.abspath(directory)
-        self.complaint = ""
+        self.complaints: dict[str, None] = {}               # each once, in order
         self._worker = worker
         self._path = f"{self.directory}/{LINES}"
         try:
@@ -91,8 +92,8 @@ class Book:
                 done += os.write(self._fd, data[done:])
         except OSError as error:
             os.ftruncate(self._fd, size)
-            self.complaint = f"--minibox-report: {self._path}: {error.strerror}: some boxes are " \
-                             "missing there"
+            self.complaints[f"--minibox-report: {self._path}: {error.strerror}: some boxes are "
+                            "missing there"] = None
         finally:
             fcntl.flock(self._fd, fcntl.LOCK_UN)
 
@@ -107,7 +108,9 @@ class Book:
                 file.write(page(read(self._path)))
             os.replace(f"{path}.new", path)
         except OSError as error:
-            self.complaint = f"--minibox-report: {path}: {error.strerror}"
+            self.complaints[f"--minibox-report: {path}: {error.strerror}"] = None
+            with suppress(OSError):
+                os.unlink(f"{path}.new")
 
     def close(self) -> None:
         """Somebody else finishes it."""

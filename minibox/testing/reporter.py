@@ -39,6 +39,7 @@ class Reporter:
             self.book.finish()
 
     def pytest_terminal_summary(self, terminalreporter: pytest.TerminalReporter) -> None:
-        if self.book.complaint:
+        if self.book.complaints:
             terminalreporter.write_sep("=", "minibox", red=True)
-            terminalreporter.line(self.book.complaint)
+        for complaint in self.book.complaints:
+            terminalreporter.line(complaint)

@@ -211,3 +211,16 @@ def test_a_full_disk_is_named_and_what_was_kept_is_whole(root_boxed: Any) -> Non
     assert done.returncode == 125 and "make room, and run it again" in done.stderr
     kept = done.stdout.splitlines()
     assert len(kept) > 1 and all(json.loads(line) for line in kept)
+
+
+def test_a_report_that_finds_no_room_is_named_and_nothing_of_it_stays(root_boxed: Any) -> None:
+    assert run(root_boxed, start(root_boxed, SMALL)).returncode == 0
+    small = root_boxed.scratch / "disk"
+    small.mkdir()
+    done = root_boxed.command(
+        "unshare", "--mount", "sh", "-c",
+        'mount -t tmpfs -o size=8k tmpfs "$0" && "$@"; status=$?; ls -A "$0"; exit $status',
+        str(small), *root_boxed.python, "-m", "minibox", "experiment", "report",
+        str(root_boxed.scratch / "small.jsonl"), "--html", str(small / "x.html"))
+    assert (done.returncode, done.stdout) == (125, "")
+    assert f"{small}/x.html: No space left on device" in done.stderr

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 from collections.abc import Iterator, Sequence
 from html import escape
@@ -47,6 +48,8 @@ def write(paths: Sequence[str], target: str) -> None:
             file.write(text)
         os.replace(fresh, target)
     except OSError as error:
+        with contextlib.suppress(OSError):
+            os.unlink(fresh)
         raise HostError("html", f"{target}: {error.strerror}",
                         "name a file that can be written") from error
 
