@@ -80,7 +80,7 @@ def box_spec(argv: Iterable[str], *, limits: spec.Limits | None = None,
              cap_add: Iterable[str] = (), cap_drop: Iterable[str] = (), privileged: bool = False,
              security_opts: Iterable[str] = (), without: Iterable[str] = (),
              terminal: bool = False, stop_signal: int | str = "TERM",
-             stop_timeout: float | str = 10.0, **others: Any) -> BoxSpec:
+             stop_timeout: float | str = 10.0, here: bool = True, **others: Any) -> BoxSpec:
     """A box that runs *argv*, by what people say of it.
 
     rootfs: a directory, or the name of one that `minibox rootfs build` made; None for a read-only
@@ -91,7 +91,8 @@ def box_spec(argv: Iterable[str], *, limits: spec.Limits | None = None,
     time, or "monotonic=SECONDS,boottime=SECONDS".  cap_add, cap_drop: names of capabilities,
     or "ALL".  security_opts: "seccomp=unconfined", "seccomp=FILE", "landlock=off", "unmask=PATH".
     privileged: all capabilities, no filter of system calls, no Landlock, no masks.  without:
-    names of LAYERS.  others: hostname, read_only, writable, root_by, ids, cgroups, best_effort,
+    names of LAYERS.  here: on this machine; else for another, whose paths have to be whole and
+    are not looked at.  others: hostname, read_only, writable, root_by, ids, cgroups, best_effort,
     init, stdin, seccomp_log, as in BoxSpec.
 
     Errors: SpecError.
@@ -102,9 +103,12 @@ def box_spec(argv: Iterable[str], *, limits: spec.Limits | None = None,
     without = tuple(_each(_same, "without", without))
     return BoxSpec(
         argv=tuple(argv), limits=limits or spec.Limits(),
-        rootfs=spec.HOST_VIEW if rootfs is None else _root(os.fspath(rootfs)),
-        keep=None if keep is None else _absolute(os.fspath(keep)),
-        mounts=(*_each(_volume, "volume", volumes), *_each(parse.mount, "mount", mounts),
+        rootfs=spec.HOST_VIEW if rootfs is None else
+        _root(os.fspath(rootfs)) if here else _whole("rootfs", os.fspath(rootfs)),
+        keep=None if keep is None else
+        _absolute(os.fspath(keep)) if here else _whole("keep", os.fspath(keep)),
+        mounts=(*_each(_volume if here else parse.volume, "volume", volumes),
+                *_each(parse.mount, "mount", mounts),
                 *_each(parse.tmpfs, "tmpfs", tmpfs)),
         devices=tuple(_each(_device, "device", devices)),
         workdir=os.fspath(cwd), user=_user(user),
@@ -167,6 +171,13 @@ def _rates(kind: str, values: Iterable[str]) -> Iterator[DeviceRate]:
 
 def _absolute(path: str) -> str:
     return os.path.abspath(path) if path else path
+
+
+def _whole(field: str, path: str) -> str:
+    """A path of another machine."""
+    if not path.startswith("/"):
+        raise SpecError(field, path, "it is for another host: give the whole path there")
+    return path
 
 
 def _root(text: str) -> str:

@@ -207,7 +207,8 @@ class CloneInit(Step):
     """Start the box's init in new namespaces: {namespaces}.
 
     Why:    each namespace gives the box its own view of one global thing, and the user namespace
-            makes the others possible without root. On cgroup v2 it starts inside cgroup {cgroup}.
+            makes the others possible without root. On cgroup v2 it starts inside the box's own
+            ({cgroup}).
     Leaks:  without pid all processes of the host are seen, and what stands on their command lines;
             without net whatever listens for the host alone answers; without ipc its shared memory
             is in reach, without uts its name; without mnt set-up would change the host's own

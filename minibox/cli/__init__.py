@@ -15,6 +15,7 @@ VERBS = {
     "run-many": "run each line of a file in a box, several at a time",
     "trace": "run a program in a box, and show each step as it is taken and what it changes",
     "plan": "show the steps by which a box would be made",
+    "explain": "say what each of these steps does, why, and what leaks without it",
     "doctor": "try what works on this machine, and say how to mend the rest",
     "probe": "try from inside what a box must hold, here and in other runtimes",
     "experiment": "run factors and levels many times, and report what each changes",

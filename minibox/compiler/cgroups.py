@@ -38,6 +38,19 @@ COUNTING = ("memory", "cpuacct", "pids")
 CAPS = {"memory": "memory", "cpus": "cpu", "cpuset": "cpuset", "pids": "pids", "device-rates": "io"}
 """The controller that enforces each cap, by its name on v2; v1 calls io blkio."""
 
+RATES = ("read_bps", "write_bps", "read_iops", "write_iops")
+"""Kinds of a device's rate, as a request names them."""
+
+FILES: dict[str, dict[int, tuple[str, ...]]] = {
+    "memory": {1: ("memory.limit_in_bytes",), 2: ("memory.max", "memory.oom.group")},
+    "memory-swap": {1: ("memory.memsw.limit_in_bytes",), 2: ("memory.swap.max",)},
+    "cpus": {1: ("cpu.cfs_period_us", "cpu.cfs_quota_us"), 2: ("cpu.max",)},
+    "cpuset": {1: ("cpuset.cpus", "cpuset.mems"), 2: ("cpuset.cpus",)},
+    "pids": {1: ("pids.max",), 2: ("pids.max",)},
+    "device-rates": {1: tuple(f"blkio.throttle.{kind}_device" for kind in RATES), 2: ("io.max",)},
+}
+"""The files that are each cap, on each version."""
+
 READINGS: dict[tuple[str, int], tuple[tuple[str, str, str, int], ...]] = {
     ("memory", 1): (("memory.max_usage_in_bytes", "", "memory_peak_bytes", 1),
                     ("memory.oom_control", "oom_kill", "oom_kills", 1)),
@@ -68,6 +81,13 @@ TIMES = (("cpu.stat", "usage_usec", "cpu_ns", 1000), ("cpu.stat", "user_usec", "
 PRESSURE = tuple((f"{what}.pressure", "some total", f"{what}_pressure_ns", 1000)
                  for what in ("cpu", "memory", "io"))
 """And this, unless the kernel was told not to count it (psi=0)."""
+
+
+def readings(version: int) -> tuple[tuple[str, str, str, int], ...]:
+    """All that the cgroups of this version can tell."""
+    of_controllers = tuple(one for (_, of), found in READINGS.items() if of == version
+                           for one in found)
+    return of_controllers + (TIMES + PRESSURE if version == 2 else ())
 
 
 class Groups(Record):
@@ -161,18 +181,18 @@ def _leave(draft: Draft, one: Controller | None, cap: str) -> None:
 def _enforce(draft: Draft, one: Controller, cap: str, value: object) -> None:
     limits = draft.spec.limits
     note = ""
-    if cap == "memory":
-        files = _memory(one.version, limits.memory_bytes or 0)
-    elif cap == "cpus":
-        files = _cpu(one.version, limits.cpus or 0)
-    elif cap == "cpuset":
-        files = _cpuset(draft, one.version, limits.cpuset or ())
-    elif cap == "pids":
-        files = [("pids.max", str((limits.pids or 0) + draft.spec.init))]
-        note = "and one for init" if draft.spec.init else ""
-    else:
+    if cap == "device-rates":
         files = _rates(one.version, limits)
         value = [f"{rate.path} {rate.kind} {rate.per_second}" for rate in limits.device_rates]
+    elif cap == "cpuset":
+        files = _cpuset(draft, one.version, limits.cpuset or ())
+    elif cap == "cpus":
+        files = _files(cap, one.version, _cpu(one.version, limits.cpus or 0))
+    elif cap == "pids":
+        files = _files(cap, one.version, (str((limits.pids or 0) + draft.spec.init),))
+        note = "and one for init" if draft.spec.init else ""
+    else:
+        files = _files(cap, one.version, (str(limits.memory_bytes), "1"))
     _write(draft, one, files)
     draft.receipt(cap, value, value, ", ".join(dict.fromkeys(file for file, _ in files)), note)
     if cap == "memory":
@@ -186,10 +206,9 @@ def _write(draft: Draft, one: Controller, files: Files) -> None:
                       for file, value in files]
 
 
-def _memory(version: int, limit: int) -> Files:
-    if version == 1:
-        return [("memory.limit_in_bytes", str(limit))]
-    return [("memory.max", str(limit)), ("memory.oom.group", "1")]
+def _files(cap: str, version: int, values: tuple[str, ...]) -> Files:
+    """What is written for a cap; values that this version has no file for are left."""
+    return list(zip(FILES[cap][version], values, strict=False))
 
 
 def _swap(draft: Draft, one: Controller) -> None:
@@ -199,34 +218,32 @@ def _swap(draft: Draft, one: Controller) -> None:
     if swap < 0:
         draft.receipt("memory-swap", swap, "unlimited", "none")
     elif "swap" in draft.host.features:
-        file, value = (("memory.swap.max", swap) if one.version == 2 else
-                       ("memory.memsw.limit_in_bytes", (limits.memory_bytes or 0) + swap))
-        _write(draft, one, [(file, str(value))])
-        draft.receipt("memory-swap", limits.swap_bytes, swap, file)
+        value = swap if one.version == 2 else (limits.memory_bytes or 0) + swap
+        files = _files("memory-swap", one.version, (str(value),))
+        _write(draft, one, files)
+        draft.receipt("memory-swap", limits.swap_bytes, swap, files[0][0])
     elif limits.swap_bytes is None:
         draft.receipt("memory-swap", None, None, "none", "this kernel does not account for swap")
     else:
         draft.refuse("memory-swap", swap, "swap")
 
 
-def _cpu(version: int, cpus: float) -> Files:
+def _cpu(version: int, cpus: float) -> tuple[str, ...]:
     quota = max(1000, round(cpus * PERIOD_US))               # the kernel takes no less than 1 ms
-    if version == 2:
-        return [("cpu.max", f"{quota} {PERIOD_US}")]
-    return [("cpu.cfs_period_us", str(PERIOD_US)), ("cpu.cfs_quota_us", str(quota))]
+    return (f"{quota} {PERIOD_US}",) if version == 2 else (str(PERIOD_US), str(quota))
 
 
 def _cpuset(draft: Draft, version: int, cpus: tuple[int, ...]) -> Files:
-    files = [("cpuset.cpus", ",".join(map(str, cpus)))]
-    return files if version == 2 else [*files, ("cpuset.mems", draft.host.memory_nodes)]
+    return _files("cpuset", version, (",".join(map(str, cpus)), draft.host.memory_nodes))
 
 
 def _rates(version: int, limits: Limits) -> Files:
-    files = []
+    files, names = [], FILES["device-rates"][version]
     for rate in limits.device_rates:
-        device, (what, unit) = f"{rate.major}:{rate.minor}", rate.kind.split("_")
-        files.append(("io.max", f"{device} {what[0]}{unit}={rate.per_second}") if version == 2 else
-                     (f"blkio.throttle.{rate.kind}_device", f"{device} {rate.per_second}"))
+        what, unit = rate.kind.split("_")
+        file, value = ((names[0], f"{what[0]}{unit}={rate.per_second}") if version == 2 else
+                       (names[RATES.index(rate.kind)], str(rate.per_second)))
+        files.append((file, f"{rate.major}:{rate.minor} {value}"))
     return files
 
 

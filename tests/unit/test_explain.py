@@ -1,0 +1,225 @@
+"""A plan is explained in full, for any host, and on a machine that has no engine."""
+
+from __future__ import annotations
+
+import io
+import json
+import subprocess
+import sys
+
+import pytest
+from hosts import HOST_FULL, HOST_V1_ROOT, HOSTS
+
+from minibox import steps
+from minibox.compiler import cgroups, compile
+from minibox.errors import SpecError
+from minibox.explain import hosts
+from minibox.explain.record import Explained, explain
+from minibox.explain.text import ZOOMS, show
+from minibox.plan import Plan, encode
+from minibox.request import box_spec
+from minibox.steps import KINDS, PARTS, Step, name_of
+
+VALUES = {"int": 1, "bool": True, "str": "/a", "tuple[str, ...]": ("/a", "/b"),
+          "tuple[int, ...]": (0, 1, 1)}
+STRANGE = {"stdin": "caller", "namespaces": ("user", "mnt"), "options": ("ro", "nosuid"),
+           "file": "memory.max", "program": (6,)}
+
+every_kind = pytest.mark.parametrize("kind", KINDS, ids=name_of)
+
+
+def example(kind: type[Step]) -> Step:
+    """A step of this kind with some value in each field."""
+    return kind(**{field: STRANGE.get(field, VALUES[of]) for field, of in kind.__fields__.items()})
+
+
+def alone(step: Step) -> Plan:
+    return Plan(**{part: (step,) if part == type(step).parts[0] else () for part in PARTS})
+
+
+def planned(host=HOST_FULL, *argv, **asked) -> Plan:
+    return compile(box_spec(argv or ("true",), **asked), host)
+
+
+def text(plan: Plan, zoom: str = "steps", only=()) -> str:
+    file = io.StringIO()
+    show(explain(plan, only), zoom, file)
+    return file.getvalue()
+
+
+@every_kind
+def test_every_kind_of_step_is_explained_in_full(kind: type[Step]) -> None:
+    one, = explain(alone(example(kind))).steps
+    said = {field: getattr(one, field) for field in Explained.__fields__}
+    may_lack = {"units", "man_pages", "v1", "v2", "fields", "number"}
+    assert [field for field, value in said.items() if not value and field not in may_lack] == []
+    shown = text(alone(example(kind)))
+    assert not {"{", "}"} & set(shown)
+    for words in (one.why, one.leaks, one.needs):
+        assert words.split()[-1] in shown
+    assert (kind.mechanism != "cgroups" or kind is steps.SetAffinity) == (one.v1 == "")
+
+
+@pytest.mark.parametrize("name", HOSTS)
+def test_a_plan_is_explained_step_by_step_in_its_order(name: str) -> None:
+    plan = planned(HOSTS[name], best_effort=True, user=1000)
+    found = explain(plan).steps
+    assert [one.number for one in found] == list(range(len(plan)))
+    assert [one.name for one in found] == [name_of(type(step)) for step in plan]
+    assert {one.part: one.by for one in found} \
+        == {"prepare": "engine", "enter": "init", "app": "app"} | (
+            {"finish": "engine"} if plan.finish else {})
+
+
+def test_without_an_init_the_application_is_pid_1() -> None:
+    plan = planned(init=False)
+    assert {one.by for one in explain(plan).steps if one.part == "app"} == {"init"}
+    assert "by PID 1, which will be the program" in text(plan)
+
+
+def test_each_kind_is_explained_once_and_each_step_is_shown() -> None:
+    plan = planned()
+    shown = text(plan)
+    assert shown.count("why     as on the host (/bin -> usr/bin)") == 1
+    assert all(f"{number:3} {name_of(type(step))}: " in shown for number, step in enumerate(plan))
+
+
+def test_groups_follow_the_plan_and_belong_to_one_mechanism() -> None:
+    groups = list(explain(planned()).groups())
+    assert [one.number for group in groups for one in group] == list(range(len(planned())))
+    assert all(len({(one.part, one.mechanism) for one in group}) == 1 for group in groups)
+    assert all(one[0].mechanism != other[0].mechanism or one[0].part != other[0].part
+               for one, other in zip(groups, groups[1:], strict=False))
+
+
+def test_only_some_mechanisms_or_steps_are_shown() -> None:
+    found = explain(planned(), ["seccomp", "pivot-root"]).steps
+    assert [one.name for one in found] == ["pivot-root", "filter-calls"]
+    assert "2 of " in text(planned(), only=["seccomp", "pivot-root"]).splitlines()[0]
+    with pytest.raises(SpecError, match="did you mean seccomp"):
+        explain(planned(), ["secomp"])
+
+
+def test_steps_of_dev_are_of_devices_and_gates_of_what_they_wait_for() -> None:
+    plan = planned(HOST_V1_ROOT, cgroups="enabled")
+    found = {one.name for one in explain(plan, ["devices"]).steps}
+    assert {"mount-tmpfs", "bind-device", "make-link", "mount-devpts"} <= found
+    gates = [one.mechanism for one in explain(plan).steps if one.name == "await"]
+    assert gates == ["ids", "cgroups"]
+
+
+# ---- both versions of cgroups --------------------------------------------------------------------
+
+def test_caps_have_their_files_of_both_versions() -> None:
+    from minibox.request import Limits
+
+    limits = Limits(memory="64M", cpus=0.5)
+    on = {version: explain(planned(host, limits=limits), ["write-cgroup"]).steps
+          for version, host in ((1, HOST_V1_ROOT), (2, HOST_FULL))}
+    v2 = {(one.v1, one.v2) for one in on[2]}
+    assert ("memory.limit_in_bytes", "memory.max = 67108864") in v2
+    assert ("cpu.cfs_period_us, cpu.cfs_quota_us", "cpu.max = 50000 100000") in v2
+    assert ("memory.limit_in_bytes = 67108864", "memory.max, memory.oom.group") in {
+        (one.v1, one.v2) for one in on[1]}
+
+
+def test_figures_have_their_files_of_both_versions() -> None:
+    found = {one.fields["figure"]: (one.v1, one.v2)
+             for one in explain(planned(cgroups="enabled"), ["read-cgroup"]).steps}
+    of = {name: found[str(steps.FIGURES.index(name))] for name in ("cpu_ns", "memory_peak_bytes")}
+    assert of == {"cpu_ns": ("cpuacct.usage", "cpu.stat usage_usec"),
+                  "memory_peak_bytes": ("memory.max_usage_in_bytes", "memory.peak")}
+
+
+def test_every_file_that_a_plan_writes_is_in_the_table() -> None:
+    known = {file for files in cgroups.FILES.values() for names in files.values() for file in names}
+    from minibox.request import Limits
+
+    limits = Limits(memory="64M", cpus=0.5, cpuset="0", pids=9)
+    for host in (HOST_FULL, HOST_V1_ROOT):
+        written = {step.file for step in planned(host, limits=limits).prepare
+                   if isinstance(step, steps.WriteCgroup)}
+        assert written and written <= known
+
+
+# ---- another host --------------------------------------------------------------------------------
+
+@pytest.mark.parametrize("name", HOSTS)
+def test_a_hosts_facts_come_back_from_json(name: str, tmp_path) -> None:
+    path = str(tmp_path / "host.json")
+    hosts.save(HOSTS[name], path)
+    assert hosts.load(path) == HOSTS[name]
+
+
+@pytest.mark.parametrize("broken", [
+    "", "[]", "{}", '{"minibox_host": 2}', '{"minibox_host": 1, "uid": "0"}',
+    '{"minibox_host": 1, "uid": true}', '{"minibox_host": 1, "colour": "red"}',
+    '{"minibox_host": 1, "cpus": 3}', '{"minibox_host": 1, "why": [["a", "b"]]}',
+    '{"minibox_host": 1, "controllers": [{"name": "pids"}]}',
+    '{"minibox_host": 1, "uid_range": [1, 2]}', '{"minibox_host": 1, "uid": null}'])
+def test_what_is_no_hosts_facts_is_refused(broken: str, tmp_path) -> None:
+    path = tmp_path / "host.json"
+    path.write_text(broken)
+    with pytest.raises(SpecError, match="these are no facts of a host"):
+        hosts.load(str(path))
+
+
+NOWHERE = """
+import os, sys
+sys.modules["minibox._core"] = sys.modules["minibox.host"] = None
+real = os.stat
+def stat(path, *rest, **more):
+    assert not str(path).startswith(("/proc", "/sys", "/nowhere")), path
+    return real(path, *rest, **more)
+os.stat = stat
+from minibox.cli import main
+sys.exit(main(sys.argv[1:]))
+"""
+"""minibox where no extension is built, and where nobody may look at this machine."""
+
+
+def nowhere(*argv: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run([sys.executable, "-c", NOWHERE, *argv], capture_output=True, text=True)
+
+
+@pytest.mark.parametrize("zoom", ZOOMS)
+def test_another_host_is_explained_without_a_look_at_this_one(zoom: str, tmp_path) -> None:
+    path = str(tmp_path / "host.json")
+    hosts.save(HOST_V1_ROOT, path)
+    done = nowhere("explain", "--zoom", zoom, "--host", path, "run", "--rootfs", "/nowhere/root",
+                   "-v", "/nowhere/data:/data", "-m", "64M", "--", "true")
+    assert (done.returncode, done.stderr) == (0, "")
+    assert "/nowhere/data" in done.stdout or zoom == "mechanisms"
+
+
+def test_a_saved_plan_is_explained_without_an_engine(tmp_path) -> None:
+    path = tmp_path / "plan"
+    path.write_bytes(encode(planned()))
+    done = nowhere("explain", "--json", "plan", str(path))
+    assert (done.returncode, done.stderr) == (0, "")
+    assert len(json.loads(done.stdout)["steps"]) == len(planned())
+
+
+@pytest.mark.parametrize(("argv", "said"), [
+    (("explain",), "say what to explain"),
+    (("explain", "run"), "name a program to run"),
+    (("explain", "plan"), "name one saved plan"),
+    (("explain", "plan", "/etc/passwd"), "this is not a plan"),
+    (("explain", "plan", "/none"), "No such file or directory"),
+    (("explain", "--host", "/none", "run", "x"), "No such file or directory"),
+    (("explain", "--host", "HOST", "plan", "/none"), "--host is for run"),
+    (("explain", "--host", "HOST", "--zoom", "far", "run", "x"), "use mechanisms, steps, calls"),
+    (("explain", "--host", "HOST", "--only", "x", "run", "x"), "the mechanisms are"),
+    (("explain", "--host", "HOST", "run", "--rootfs", "alpine", "x"), "the whole path there"),
+    (("explain", "--host", "HOST", "run", "-v", "./x:/x", "x"), "absolute"),
+    (("explain", "--host", "HOST", "run", "--device", "/dev/fuse", "x"), "explain plan FILE"),
+    (("explain", "--host", "HOST", "run", "--device-read-bps", "/dev/sda:1M", "x"), "explain plan"),
+    (("explain", "--save-host", "/none/x"), "facts of this host"),
+    (("explain", "--save-host", "/x", "run", "x"), "--save-host goes alone"),
+])
+def test_what_cannot_be_explained_is_one_clear_line(argv, said, tmp_path) -> None:
+    path = str(tmp_path / "host.json")
+    hosts.save(HOST_FULL, path)
+    done = nowhere(*(path if word == "HOST" else word for word in argv))
+    assert (done.returncode, done.stdout) == (125, "")
+    assert said in done.stderr and done.stderr.count("\n") == 1, done.stderr
