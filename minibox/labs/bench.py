@@ -147,16 +147,16 @@ class Session:
         Errors: Leak "never-ran" where the submission ended without running it, "hangs" where it
         takes too long, "twice" where there are several.
         """
-        return self._witness(self.nonce)
+        return self._witness(self.nonce, self._look_for_command)
 
-    def _witness(self, nonce: str) -> Subject:
+    def _witness(self, nonce: str, look: Callable[[str, str], None]) -> Subject:
         while True:
             with suppress(ProcessLookupError):
                 found = witnesses(self.process.pid, nonce)
                 expect(len(found) < 2, "twice", f"{len(found)} processes run the command")
                 if found and found[0].board(nonce) is not None:
                     return found[0]
-            self._look("hangs", "the command was not run, or did not get on")
+            look("hangs", "the command was not run, or did not get on")
 
     def answers(self) -> dict[str, Answer]:
         """What the witness found, by act (for probes by id)."""
@@ -167,7 +167,7 @@ class Session:
 
     def held(self) -> tuple[Subject, int]:
         """With `hold`: the process that took the program's place, and the program's exit status."""
-        subject = self._witness(self._holder)
+        subject = self._witness(self._holder, self._look)
         (answer,) = subject.board(self._holder) or ()
         return subject, int(answer.act.rpartition("/")[2])
 
@@ -201,7 +201,7 @@ class Session:
                 for subject in witnesses(self.process.pid, self.nonce):
                     if subject.open_gate(self.nonce):
                         return subject
-            self._look("hangs", "the command was not run")
+            self._look_for_command("hangs", "the command was not run")
 
     def ends(self) -> bool:
         """Wait until it ends (True), or its witness has done what should have ended it (False)."""
@@ -213,12 +213,19 @@ class Session:
             self._pause("hangs", "it neither ended nor got on")
         return True
 
+    def _look_for_command(self, reason: str, evidence: str) -> None:
+        """As `_look`, while the command is still to be seen: whether another took the place of the
+        submission tells that it has ended."""
+        if self._holder != self.nonce and witnesses(self.process.pid, self._holder):
+            _, code = self.held()
+            self.process.kill()
+            raise Leak("never-ran", f"it ended with status {code} before it had run the command"
+                       + self._said())
+        self._look(reason, evidence)
+
     def _look(self, reason: str, evidence: str) -> None:
         if self.process.poll() is not None:
             raise self._ended()
-        if self._holder != self.nonce and witnesses(self.process.pid, self._holder):
-            _, code = self.held()
-            raise Leak("never-ran", f"it ended with status {code} before it had run the command")
         self._pause(reason, evidence)
 
     def _pause(self, reason: str, evidence: str) -> None:
@@ -229,13 +236,17 @@ class Session:
     def _ended(self) -> Leak:
         """Why there is nothing to look at."""
         result = self.result
-        said = [line for line in (result.stdout or "").splitlines() if line.strip()]
         if result.reason == "output":
             return Leak("floods", f"it wrote more than {OUTPUT}")
         if result.reason in ("memory", "walltime", "cputime"):
             return Leak({"memory": "memory-hog"}.get(result.reason, "hangs"), str(result))
-        last = f", and said last: {visible(said[-1])[:300]}" if said else ""
-        return Leak("never-ran", f"it ended ({result}) before it had run the command{last}")
+        return Leak("never-ran",
+                    f"it ended ({result}) before it had run the command{self._said()}")
+
+    def _said(self) -> str:
+        """The last line that it printed: for the student to read, not to judge by."""
+        said = [line for line in (self.result.stdout or "").splitlines() if line.strip()]
+        return f", and said last: {visible(said[-1])[:300]}" if said else ""
 
 
 def _command(argv: Iterable[str]) -> tuple[str, ...]:

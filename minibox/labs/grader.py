@@ -15,7 +15,7 @@ from minibox import host
 from minibox.errors import MiniboxError, SpecError
 from minibox.labs.bench import Bench
 from minibox.labs.finding import HOLDS, LEAKS, UNGRADABLE, Finding, Leak, Ungradable
-from minibox.labs.lab import Lab, missing
+from minibox.labs.lab import GENERAL, Lab, missing
 from minibox.record import Record
 
 if TYPE_CHECKING:
@@ -112,7 +112,9 @@ class Grader:
             try:
                 check.judge(Bench(self.lab, self.lab.folder / check.broken, patience))
             except Leak as leak:
-                return Reference(why="", patience=patience, leak=leak)
+                why = (f"the broken reference does not even run here ({leak})"
+                       if leak.reason in GENERAL else "")
+                return Reference(why=why, patience=patience, leak=leak)
             return Reference(why="the broken reference does not leak here, so the check proves "
                              "nothing", patience=patience, leak=None)
         except Ungradable as lack:

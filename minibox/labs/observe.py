@@ -236,7 +236,7 @@ class Subject:
     def _memory(self, flags: int) -> Iterator[int]:
         try:
             memory = os.open(f"/proc/{self.pid}/mem", flags | os.O_CLOEXEC)
-        except FileNotFoundError:
+        except (FileNotFoundError, PermissionError):        # who is about to end has no memory
             raise ProcessLookupError(f"process {self.pid} has ended") from None
         try:
             yield memory

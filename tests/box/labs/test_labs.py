@@ -75,7 +75,7 @@ def hold_and_fail_as_they_must(lab, scores: dict[str, Score]) -> None:
         found = scores[f"reference-{check.broken}"].findings
         assert [one.state for one in found if one.check == check.id] == [LEAKS]
     for path in (WRONG / lab.name).glob("*.py"):
-        assert failed(scores[path.stem]) == expected(path)[1], path.stem
+        assert failed(scores[path.stem]) == expected(path)[1], scores[path.stem].findings
 
 
 @LABS
