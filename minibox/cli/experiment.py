@@ -91,7 +91,23 @@ def run(options: dict[str, Any], name: str) -> int:
               file=sys.stderr)
         raise
     print(f"minibox: {made} runs; the samples are in {samples}", file=sys.stderr)
+    tell_failures(samples)
     return report({"html": f"{stem}.html"} | options, [samples])
+
+
+def tell_failures(samples: str) -> None:
+    """A line for each reason why runs are not what was meant: the report has the cells."""
+    from collections import Counter
+
+    from minibox.errors import visible
+    from minibox.testing.experiment.samples import lines
+
+    found = [*lines(samples)]
+    for what, reasons in (("could not be made", Counter(one.error for one in found)),
+                          ("did not exit with 0", Counter(one.ended for one in found))):
+        for reason, count in reasons.most_common():
+            if reason:
+                print(f"minibox: {count} runs {what}: {visible(reason)}", file=sys.stderr)
 
 
 def with_progress(asked: Any, samples: str) -> int:

@@ -126,6 +126,20 @@ def test_a_cell_that_cannot_run_here_is_named_and_no_other_is_lost(boxed: Any) -
     assert sum(bool(one["error"]) for one in found) == 4
     page = (boxed.scratch / "other.html").read_text()
     assert "What could not run here" in page and "4 of 8 runs" in page
+    assert "4 runs could not be made: " in done.stderr
+
+
+def test_a_workload_that_fails_is_measured_and_named(boxed: Any) -> None:
+    check = "[ $(ulimit -n) -gt 99 ] || { echo no >&2; exit 3; }; "
+    text = SMALL.replace('"i=0; while', f'"{check}i=0; while').replace(
+        '"--pids-limit", "20"', '"--ulimit", "nofile=20"').replace(
+        '"--pids-limit", "200"', '"--ulimit", "nofile=200"')
+    done = run(boxed, start(boxed, text))
+    assert done.returncode == 0, done.stderr
+    ended = {(one["cell"]["pids"], one["ended"]) for one in samples(boxed.scratch / "small.jsonl")}
+    assert ended == {("few", "exited with status 3: no"), ("many", "")}
+    assert "Measured, but it did not exit with 0" in (boxed.scratch / "small.html").read_text()
+    assert "4 runs did not exit with 0: exited with status 3: no" in done.stderr
 
 
 def test_probes_become_a_matrix(boxed: Any) -> None:

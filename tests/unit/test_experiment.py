@@ -74,6 +74,19 @@ def test_what_cannot_be_meant_is_named(replace: str, by: str, said: str) -> None
     assert said in str(caught.value)
 
 
+@pytest.mark.parametrize(("first", "second", "said"), [
+    ('neighbour = "hog"', 'neighbour = "imp"', "one neighbour"),
+    ('neighbour = "hog"', 'neighbour = "hog"', "one neighbour"),
+    ('runtime = "bwrap"', 'runtime = "none"', "one runtime")])
+def test_levels_that_ask_for_two_of_what_there_is_one_are_named(
+        first: str, second: str, said: str) -> None:
+    text = GOOD.replace("value = 64", first).replace(
+        'off = ["--without", "seccomp"]', f"off = {{ {second} }}").replace(
+        "[measure]", '[neighbour]\nhog = ["yes"]\nimp = ["no"]\n[measure]')
+    with pytest.raises(SpecError, match=f"memory some, filter off.*{said}"):
+        parse(text)
+
+
 def test_every_combination_runs_as_often_as_it_is_repeated_in_one_random_order() -> None:
     asked = parse(GOOD)
     keys = [key(*one) for one in order(asked)]

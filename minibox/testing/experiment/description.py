@@ -140,6 +140,10 @@ def check_options(asked: Experiment) -> None:
 
     for cell in cells(asked):
         where = ", ".join(f"{factor} {level.name}" for factor, level in cell.items())
+        if len({level.runtime for level in cell.values()} - {"minibox"}) > 1:
+            raise SpecError("factor", where, "a run has one runtime: these levels name several")
+        if len([level for level in cell.values() if level.neighbour is not None]) > 1:
+            raise SpecError("factor", where, "a run has one neighbour: these levels name several")
         for option_words in (options(cell), beside(cell)):
             try:
                 values, rest = parse_options(run.PAGE, option_words)

@@ -31,7 +31,7 @@ def main() -> int:
         return 125
     print(json.dumps({"usage": as_dict(found.usage), "stdout": found.stdout,
                       "stderr": found.stderr, "reason": found.reason,
-                      "exit_status": found.exit_status}))
+                      "summary": found.summary, "exit_status": found.exit_status}))
     return 0
 
 

@@ -111,15 +111,19 @@ def named(cell: tuple[tuple[str, str], ...]) -> str:
 
 
 def failures(samples: list[Sample]) -> Iterator[str]:
-    reasons: dict[str, set[str]] = {}
-    for one in samples:
-        if one.error:
-            reasons.setdefault(one.error, set()).add(named(tuple(one.cell.items())))
-    if reasons:
-        yield "<h2>What could not run here</h2><table><tr><th>cell</th><th>why</th></tr>"
-        for reason, where in reasons.items():
-            yield f"<tr><td>{escape('; '.join(sorted(where)))}</td><td>{escape(reason)}</td></tr>"
-        yield "</table>"
+    for title, field in (("What could not run here", "error"),
+                         ("Measured, but it did not exit with 0", "ended")):
+        reasons: dict[str, list[str]] = {}
+        for one in samples:
+            if reason := getattr(one, field):
+                reasons.setdefault(reason, []).append(named(tuple(one.cell.items())))
+        if reasons:
+            yield (f'<h2>{title}</h2><table><tr><th>cell</th><th class="n">runs</th><th>why</th>'
+                   "</tr>")
+            for reason, where in reasons.items():
+                yield (f'<tr><td>{escape("; ".join(sorted(set(where))))}</td>'
+                       f'<td class="n">{len(where)}</td><td>{escape(reason)}</td></tr>')
+            yield "</table>"
 
 
 # ---- probes ----

@@ -108,7 +108,16 @@ def measured(asked: Experiment, cell: Cell, prefix: tuple[str, ...],
     levels = {name: level.value for name, level in cell.items()}
     series = {one.name: points(out) for one in asked.metrics if one.series}
     return {"figures": {one.name: figure(one, found, out, levels) for one in asked.metrics},
-            "series": series, "open": [], "error": "", "doubts": found.get("doubts") or []}
+            "series": series, "open": [], "error": "", "doubts": found.get("doubts") or [],
+            "ended": ending(found)}
+
+
+def ending(found: dict[str, Any]) -> str:
+    """How the workload ended and the last that it said, "" if it exited with 0."""
+    if found["reason"] == "exited" and not found["exit_status"]:
+        return ""
+    summary, said = str(found["summary"]), last_line(found["stderr"].encode())
+    return summary if said in summary else f"{summary}: {said}"
 
 
 def in_another(asked: Experiment, cell: Cell, prefix: tuple[str, ...],
@@ -146,6 +155,7 @@ def in_a_box(asked: Experiment, cell: Cell, prefix: tuple[str, ...],
     found = json.loads(text)
     if found["reason"] == "setup":
         raise CannotRun(found["summary"])
+    found["stderr"] = done.stderr.decode("utf-8", "replace")
     return found, done.stdout.decode("utf-8", "replace")
 
 

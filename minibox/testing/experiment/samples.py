@@ -26,7 +26,8 @@ if TYPE_CHECKING:
 class Sample(Record):
     """One run. cell: level by factor; figures: by metric, None if not measured; series: points of
     each metric that has some; open: of probes, those that were; error: why it could not run, "" if
-    it could; doubts: why its times may be wrong."""
+    it could; doubts: why its times may be wrong; ended: how, and what it said last, if the workload
+    did not exit with 0."""
 
     cell: dict[str, str]
     repetition: int
@@ -35,6 +36,7 @@ class Sample(Record):
     open: list[str]
     error: str
     doubts: list[str]
+    ended: str = ""
 
     @property
     def key(self) -> str:
