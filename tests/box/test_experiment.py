@@ -14,6 +14,8 @@ from typing import Any
 import pytest
 from browser import browse
 
+from minibox.testing.experiment import load
+
 SMALL = """\
 title = "Small & quick"
 question = "Does a cap on processes hold?"
@@ -162,6 +164,21 @@ def test_chroot_alone_leaves_the_host_beneath_for_who_may_unmount(boxed: Any) ->
     ways_out = [tuple(one["cell"].values()) for one in found if any(one["figures"].values())]
     assert ways_out == [("chroot", "chroot and mount", "that of its mounts")]
     assert {one["figures"]["above"] for one in found} == {0}
+
+
+@pytest.mark.needs("root", "cgroup.memory", "cgroup.pids", "cgroup.cpu")
+def test_caps_are_what_was_asked_for(root_boxed: Any) -> None:
+    """To a page batch of memory (64 pages that the kernel charges in advance), and exactly as many
+    processes; of the CPU no more than its cap: less is what others on this machine took."""
+    path = start(root_boxed, load("caps").text.replace("repetitions = 5", "repetitions = 1"))
+    done = run(root_boxed, path)
+    assert done.returncode == 0, done.stderr
+    found = samples(root_boxed.scratch / "small.jsonl")
+    assert len(found) == 8 and all("of memory" in one["ended"] for one in found)
+    for figures in (one["figures"] for one in found):
+        assert figures["pids"] == 1
+        assert abs(figures["memory"] - 1) * (64 << 20) <= 64 * os.sysconf("SC_PAGE_SIZE")
+        assert 0.3 < figures["cpus"] < 1.08
 
 
 @pytest.mark.needs("bwrap")
