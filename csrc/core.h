@@ -2,6 +2,7 @@
 #pragma once
 #include <linux/capability.h>
 #include <linux/close_range.h>
+#include <linux/filter.h>
 #include <linux/landlock.h>
 #include <linux/prctl.h>
 #include <linux/seccomp.h>

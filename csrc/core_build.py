@@ -1,7 +1,7 @@
 """The extension `minibox._core`: the engine's own system calls and plan checker, for Python.
 
 One function for one system call, returning a negative errno on failure as the kernel does, so that
-whoever studies a mechanism can do it by hand.  `minibox.core` makes exceptions of the errors.
+whoever studies a mechanism can do it by hand.  `minibox.syscalls` makes exceptions of the errors.
 mb_clone3 without a stack returns twice, as fork does: call it from a process with one thread.
 """
 
@@ -16,6 +16,9 @@ struct clone_args { uint64_t flags, pidfd, child_tid, parent_tid, exit_signal, s
                     tls, set_tid, set_tid_size, cgroup; ...; };
 struct open_how { uint64_t flags, mode, resolve; ...; };
 struct mount_attr { uint64_t attr_set, attr_clr, propagation, userns_fd; ...; };
+struct sock_filter { uint16_t code; uint8_t jt, jf; uint32_t k; ...; };
+struct sock_fprog { unsigned short len; struct sock_filter *filter; ...; };
+struct rlimit { uint64_t rlim_cur, rlim_max; ...; };
 struct __user_cap_header_struct { uint32_t version; int pid; ...; };
 struct __user_cap_data_struct { uint32_t effective, permitted, inheritable; ...; };
 """
@@ -29,6 +32,17 @@ int mb_setns(int fd, int kinds);
 int mb_pidfd_open(int pid, unsigned flags);
 int mb_pidfd_send_signal(int pidfd, int signal);
 int mb_close_range(unsigned first, unsigned last, unsigned flags);
+
+int mb_dup3(int from, int to, int flags);
+int mb_memfd_create(const char *name, unsigned flags);
+int mb_setsid(void);
+int mb_setresuid(unsigned real, unsigned effective, unsigned saved);
+int mb_setresgid(unsigned real, unsigned effective, unsigned saved);
+int mb_setgroups(size_t count, const unsigned *groups);
+int mb_prlimit64(int pid, int resource, const struct rlimit *new, struct rlimit *old);
+int mb_sched_setaffinity(int pid, size_t size, const uint64_t *mask);
+unsigned mb_umask(unsigned mask);
+int mb_chroot(const char *path);
 
 int mb_openat2(int dir, const char *path, const struct open_how *how);
 int mb_open_tree(int dir, const char *path, unsigned flags);

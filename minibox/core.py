@@ -1,31 +1,13 @@
-"""The engine's own system calls and plan checker: `minibox._core`, with errors raised.
+"""The engine's own system calls and plan checker, as they are in C: `minibox._core`.
 
-    from minibox import core
-    core.call("unshare", core.lib.CLONE_NEWUSER | core.lib.CLONE_NEWUTS)
-    core.call("sethostname", b"box", 3)
-
-Nothing that runs a box imports this; labs, tests and fuzzers do.
+Nothing that runs a box imports this. `minibox.syscalls` has the calls with errors raised.
 """
 
 from __future__ import annotations
 
-import os
-
 from minibox._core import ffi, lib
 
-TYPE_CHECKING = False
-if TYPE_CHECKING:
-    from typing import Any
-
-__all__ = ["call", "ffi", "lib", "plan_error"]
-
-
-def call(name: str, *arguments: Any) -> int:
-    """What system call *name* returns. Arguments as in csrc/core_build.py; OSError on failure."""
-    result = int(getattr(lib, f"mb_{name}")(*arguments))
-    if result < 0:
-        raise OSError(-result, f"{name}: {os.strerror(-result)}")
-    return result
+__all__ = ["ffi", "lib", "plan_error"]
 
 
 def plan_error(block: bytes) -> str | None:

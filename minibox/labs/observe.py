@@ -13,9 +13,10 @@ from contextlib import contextmanager, suppress
 from functools import lru_cache
 from typing import TYPE_CHECKING
 
-from minibox import core, probe
+from minibox import probe
 from minibox.cgroups import lines
 from minibox.record import Record
+from minibox.syscalls import RESOLVE_IN_ROOT, RESOLVE_NO_MAGICLINKS, openat2
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -177,10 +178,7 @@ class Subject:
         """Walk *path* in its root and nowhere else. Errors: OSError, as openat2(2) has it."""
         root = os.open(f"/proc/{self.pid}/root", os.O_PATH | os.O_DIRECTORY)
         try:
-            how = core.ffi.new("struct open_how *", {
-                "flags": flags | os.O_CLOEXEC,
-                "resolve": core.lib.RESOLVE_IN_ROOT | core.lib.RESOLVE_NO_MAGICLINKS})
-            return core.call("openat2", root, os.fsencode(path), how)
+            return openat2(root, path, flags, RESOLVE_IN_ROOT | RESOLVE_NO_MAGICLINKS)
         finally:
             os.close(root)
 

@@ -14,7 +14,7 @@ import minibox
 PACKAGE = Path(minibox.__file__).parent
 
 LAYERS = (
-    ("record", "errors", "notes", "pages", "_core", "core"),
+    ("record", "errors", "notes", "pages", "_core", "core", "syscalls"),
     ("steps", "facts", "spec", "report", "parse", "seccomp"),
     ("plan", "hints", "result", "exports", "saved", "surroundings", "engine", "cgroups", "claim",
      "mends", "host", "probing"),

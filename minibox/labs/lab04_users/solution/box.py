@@ -3,11 +3,9 @@
 import os
 import sys
 
-from minibox import core
+from minibox.syscalls import CLONE_NEWUSER, CLONE_NEWUTS, unshare, write_id_map
 
-uid, gid = os.getuid(), os.getgid()
-core.call("unshare", core.lib.CLONE_NEWUSER | core.lib.CLONE_NEWUTS)
-for file, text in (("setgroups", "deny"), ("uid_map", f"0 {uid} 1"), ("gid_map", f"0 {gid} 1")):
-    with open(f"/proc/self/{file}", "w") as opened:
-        opened.write(text)
+uid, gid = os.getuid(), os.getgid()                 # afterwards 65534, until they are mapped
+unshare(CLONE_NEWUSER | CLONE_NEWUTS)               # the user namespace first: it owns the other
+write_id_map("self", [(0, uid, 1)], [(0, gid, 1)])  # and denies setgroups first
 os.execvp(sys.argv[1], sys.argv[1:])

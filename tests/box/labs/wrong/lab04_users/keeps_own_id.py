@@ -5,10 +5,10 @@
 import os
 import sys
 
-from minibox import core
+from minibox.syscalls import CLONE_NEWUSER, CLONE_NEWUTS, unshare
 
 uid, gid = os.getuid(), os.getgid()
-core.call("unshare", core.lib.CLONE_NEWUSER | core.lib.CLONE_NEWUTS)
+unshare(CLONE_NEWUSER | CLONE_NEWUTS)
 for file, text in (("setgroups", "deny"), ("uid_map", f"{uid} {uid} 1"),
                    ("gid_map", f"{gid} {gid} 1")):
     with open(f"/proc/self/{file}", "w") as opened:

@@ -5,10 +5,10 @@ import os
 import subprocess
 import sys
 
-from minibox import core
+from minibox.syscalls import CLONE_NEWUSER, unshare
 
 uid, gid = os.getuid(), os.getgid()
-core.call("unshare", core.lib.CLONE_NEWUSER)
+unshare(CLONE_NEWUSER)
 for file, text in (("setgroups", "deny"), ("uid_map", f"0 {uid} 1"), ("gid_map", f"0 {gid} 1")):
     with open(f"/proc/self/{file}", "w") as opened:
         opened.write(text)
