@@ -1,7 +1,8 @@
-"""Traces put together by hand."""
+"""Traces put together by hand, and those of boxes that really ran."""
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
 from minibox.trace.record import ROLE_OF, Change, Trace, Traced
@@ -36,3 +37,23 @@ STEPS = (
 TRACE = Trace(minibox="0.1.0", args=("<b>&", "true"), kernel="6.18", uid=1000,
               started_s=1_700_000_000.0, reason="exited", exit_status=0, summary="exited",
               exec_ns=8_000_000, end_ns=9_000_000, steps=STEPS)
+
+
+def traced(boxed: Any, *arguments: str) -> tuple[Any, dict[str, Any]]:
+    """`minibox trace run ARGUMENTS`: what was done, and the trace."""
+    path = boxed.scratch / "trace.json"
+    done = boxed.minibox("trace", "--json", str(path), "run", *arguments)
+    assert path.exists() and path.read_text(), done.stderr
+    return done, json.loads(path.read_text())
+
+
+def named(trace: dict[str, Any], name: str, number: int = 0) -> dict[str, Any]:
+    """One step of a trace in JSON."""
+    found: list[dict[str, Any]] = [one for one in trace["steps"] if one["name"] == name]
+    return found[number]
+
+
+def changed(one: dict[str, Any], of: str | None = None) -> dict[str, Any]:
+    """What a step changed, as name: (before, after)."""
+    return {each["what"]: (each["before"], each["after"]) for each in one["changes"] or ()
+            if of in (None, each["of"])}

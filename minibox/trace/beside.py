@@ -7,6 +7,7 @@ sees of them does not move.
 from __future__ import annotations
 
 import os
+import select
 import signal
 import subprocess
 
@@ -90,6 +91,9 @@ class Stepper:
 
     def _ask(self) -> str:
         self._say(PROMPT)
+        tty, wake = self._tty.fileno(), self.live.wake.fileno()
+        while tty not in select.select([tty, wake], [], [])[0]:
+            self.live.wake.recv(4096)                       # a signal, whose handler has run now
         line = self._tty.readline()
         if not line:
             raise Quit                                      # the terminal is gone, or Ctrl-D

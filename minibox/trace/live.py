@@ -8,9 +8,11 @@ engine and init overlaps in a box that nobody traces, `minibox run --result` tel
 
 from __future__ import annotations
 
+import contextlib
 import os
 import platform
 import selectors
+import signal
 import socket
 import struct
 import time
@@ -102,6 +104,10 @@ class Live:
         self._selector = selectors.DefaultSelector()
         self._channels: dict[str, socket.socket] = {}
         self._open: list[int] = []
+        # A signal that comes just before a wait begins would else be heard when that ends.
+        self.wake, self._waker = socket.socketpair()
+        self.wake.setblocking(False)
+        self._waker.setblocking(False)
 
     # ---- the run ----
 
@@ -109,6 +115,7 @@ class Live:
         """Run the box to its end. Errors: EngineError; OSError, such as EMFILE."""
         pid = self._start()
         quit_at: int | None = None
+        before = self._wake_by(self._waker.fileno())
         try:
             while self._serve():
                 pass
@@ -119,8 +126,15 @@ class Live:
             while self._take_report():
                 pass
             engine.reap(pid)
+            self._wake_by(before)
             self._close()
         return self._finish(quit_at)
+
+    def _wake_by(self, fd: int) -> int:
+        """Have signals wake by a byte to *fd*; what did so before. -1: nothing."""
+        with contextlib.suppress(ValueError):               # another thread gets no signals
+            return signal.set_wakeup_fd(fd, warn_on_full_buffer=False)
+        return -1
 
     def ask(self, operation: int, value: int) -> None:
         """Ask the engine for an act of minibox.engine; it hears once the program runs."""
@@ -146,6 +160,7 @@ class Live:
                 end.close()
         self._open = [self._report_fd, self._control]
         self._selector.register(self._report_fd, selectors.EVENT_READ, ("report", ENGINE))
+        self._selector.register(self.wake, selectors.EVENT_READ, ("wake", ENGINE))
         return pid
 
     def _serve(self) -> bool:
@@ -166,6 +181,8 @@ class Live:
                     return False
             elif kind == "channel":
                 self._hear(role)
+            elif kind == "wake":
+                self.wake.recv(4096)
             else:
                 self._selector.unregister(key.fd)
                 self._over(role)
@@ -188,6 +205,8 @@ class Live:
         for channel in self._channels.values():
             channel.close()
         self._selector.close()
+        self.wake.close()
+        self._waker.close()
         for fd in self._open:
             os.close(fd)
         self._open = []
@@ -410,7 +429,7 @@ def _steps(plan: Plan) -> Iterator[Traced]:
     for part in PARTS:
         for step in getattr(plan, part):
             yield Traced(number=number, part=part, by=ROLE_OF[part], name=name_of(type(step)),
-                         mechanism=getattr(step, "mechanism", ""), sentence=sentence(step),
+                         mechanism=step.mechanism, sentence=sentence(step),
                          state="not_reached", call="", errno="", begin_ns=None, end_ns=None,
                          waits=isinstance(step, Await), changes=None)
             number += 1

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import time
 from html import escape
 
@@ -17,7 +18,8 @@ if TYPE_CHECKING:
 
     from minibox.trace.record import Trace, Traced
 
-SECTIONS = {"Why": "why", "Errors": "what may go wrong", "Source": "source"}
+SECTIONS = {"Why": "why", "Leaks": "without it", "Needs": "privilege",
+            "Errors": "what may go wrong", "Source": "source"}
 """Of a step's docstring, what the page shows."""
 
 
@@ -83,8 +85,9 @@ def _step(step: Traced, left: float, width: float) -> Iterator[str]:
     if remark := words.remark(step):
         yield f'<p class="faint">{escape(remark)}</p>'
     yield f"<dl><dt>step</dt><dd><code>{step.name}</code>{_mechanism(step)}</dd>"
-    yield from (f"<dt>{SECTIONS[name]}</dt><dd>{escape(text)}</dd>"
-                for name, text in sections(step.name).items() if name in SECTIONS)
+    told = sections(step.name)
+    yield from (f"<dt>{label}</dt><dd>{escape(told[name])}</dd>"
+                for name, label in SECTIONS.items() if name in told)
     yield "</dl></details>"
 
 
@@ -106,4 +109,4 @@ def sections(name: str) -> dict[str, str]:
             last, found[head] = head, rest.strip()
         elif last and line.strip():
             found[last] += " " + line.strip()
-    return found
+    return {head: re.sub(r"\{(\w+)\}", r"\1", text) for head, text in found.items()}

@@ -13,6 +13,7 @@ import time
 
 import needs
 import pytest
+from traces import changed, named, traced
 
 pytestmark = pytest.mark.needs("userns")
 
@@ -26,24 +27,6 @@ at = int(sys.argv[1])
 """A script that traces what its arguments from the second on ask for."""
 
 
-def traced(boxed, *arguments, options=(), **more):
-    """`minibox trace run ARGUMENTS`: what was done, and the trace."""
-    path = boxed.scratch / "trace.json"
-    done = boxed.minibox("trace", "--json", str(path), *options, "run", *arguments, **more)
-    assert path.exists() and path.read_text(), done.stderr
-    return done, json.loads(path.read_text())
-
-
-def step(trace, name, number=0):
-    return [one for one in trace["steps"] if one["name"] == name][number]
-
-
-def changed(one, of=None):
-    """What a step changed, as name: (before, after)."""
-    return {each["what"]: (each["before"], each["after"]) for each in one["changes"] or ()
-            if of in (None, each["of"])}
-
-
 def test_each_step_has_its_time_and_what_it_changed(boxed):
     done, trace = traced(boxed, "--", "/bin/sh", "-c", "echo out; echo err >&2; sleep 0.3; exit 3")
     assert (done.returncode, done.stdout) == (3, "out\n")
@@ -51,22 +34,22 @@ def test_each_step_has_its_time_and_what_it_changed(boxed):
     steps = trace["steps"]
     assert [one["state"] for one in steps] == ["done"] * len(steps)
     assert all(0 <= one["end_ns"] - one["begin_ns"] < 10**9 for one in steps)
-    new = changed(step(trace, "clone-init"), "init")
+    new = changed(named(trace, "clone-init"), "init")
     for kind in ("user", "mnt", "pid", "net", "ipc", "uts"):
         before, after = new[f"ns/{kind}"]
         assert before == os.readlink(f"/proc/self/ns/{kind}").split("[")[1][:-1] != after
-    assert re.fullmatch(r"0 \d+ \d+", changed(step(trace, "map-ids"), "init")["uid_map"][1])
-    assert changed(step(trace, "mount-proc"))["mount /proc"][1].startswith("proc ")
-    assert changed(step(trace, "pivot-root"))["mount /"][1] is None
-    assert changed(step(trace, "clone-app"), "app").keys() >= {"ns/user", "NSpid"}
-    assert changed(step(trace, "set-umask"))["Umask"] == ("0000", "0022")
-    assert changed(step(trace, "no-new-privileges"))["NoNewPrivs"] == ("0", "1")
-    before, after = changed(step(trace, "drop-capabilities"))["CapEff"]
+    assert re.fullmatch(r"0 \d+ \d+", changed(named(trace, "map-ids"), "init")["uid_map"][1])
+    assert changed(named(trace, "mount-proc"))["mount /proc"][1].startswith("proc ")
+    assert changed(named(trace, "pivot-root"))["mount /"][1] is None
+    assert changed(named(trace, "clone-app"), "app").keys() >= {"ns/user", "NSpid"}
+    assert changed(named(trace, "set-umask"))["Umask"] == ("0000", "0022")
+    assert changed(named(trace, "no-new-privileges"))["NoNewPrivs"] == ("0", "1")
+    before, after = changed(named(trace, "drop-capabilities"))["CapEff"]
     assert int(before, 16) > 2**40 and int(after, 16) == 0
-    assert changed(step(trace, "filter-calls"))["Seccomp"] == ("0", "2")
-    assert changed(step(trace, "new-session")).keys() >= {"session"}
-    assert changed(step(trace, "exec"))["exe"][1].endswith(("/dash", "/bash", "/sh"))
-    assert changed(step(trace, "set-hostname")) == {}
+    assert changed(named(trace, "filter-calls"))["Seccomp"] == ("0", "2")
+    assert changed(named(trace, "new-session")).keys() >= {"session"}
+    assert changed(named(trace, "exec"))["exe"][1].endswith(("/dash", "/bash", "/sh"))
+    assert changed(named(trace, "set-hostname")) == {}
 
 
 @pytest.mark.parametrize("ids", ["one", pytest.param("range", marks=pytest.mark.needs("subids"))])
@@ -76,8 +59,8 @@ def test_what_is_changed_is_seen_whatever_the_ids(boxed, ids):
     mapped = [one for one in trace["steps"] if one["name"].startswith("map-ids")]
     inside, outside, count = changed(mapped[0], "init")["uid_map"][1].split("; ")[0].split()
     assert int(outside) != 0 and (int(count) == 1) == (ids == "one" or boxed.uid != 0)
-    assert changed(step(trace, "mount-proc"))["mount /proc"]
-    assert changed(step(trace, "clone-app"), "app")["ns/user"]
+    assert changed(named(trace, "mount-proc"))["mount /proc"]
+    assert changed(named(trace, "clone-app"), "app")["ns/user"]
 
 
 def test_a_trace_of_the_same_box_is_in_the_same_order(boxed):
@@ -87,24 +70,6 @@ def test_a_trace_of_the_same_box_is_in_the_same_order(boxed):
         timed = [one for one in trace["steps"] if not one["waits"]]
         orders.append([one["number"] for one in sorted(timed, key=lambda one: one["end_ns"])])
     assert orders[0] == orders[1] == sorted(orders[0])
-
-
-@pytest.mark.needs("cgroup.memory")
-def test_a_cap_is_seen_in_the_cgroups_own_files(root_boxed):
-    _, trace = traced(root_boxed, "-m", "64M", "--", "true")
-    written = [changed(one, "cgroup") for one in trace["steps"] if one["name"] == "write-cgroup"]
-    values = {name: after for one in written for name, (_, after) in one.items()}
-    assert "67108864" in (values.get("memory.limit_in_bytes"), values.get("memory.max"))
-    made = [one for one in trace["steps"] if one["name"] == "make-cgroup"]
-    paths = {what for one in made for what in changed(one, "cgroup")}
-    assert paths and all("/minibox-" in path for path in paths)
-    removed = [one for one in trace["steps"] if one["name"] == "remove-cgroup"]
-    assert {what for one in removed for what in changed(one, "cgroup")} == paths
-    entered = [one for one in trace["steps"] if one["name"] == "enter-cgroup"]
-    for one in entered:                                     # v1; on v2 init is born in it
-        assert all("/minibox-" in after for _, after in changed(one, "init").values())
-    if not entered:
-        assert "/minibox-" in changed(step(trace, "clone-init"), "init")["cgroup"][1]
 
 
 @pytest.mark.parametrize(("options", "status"), [
@@ -135,7 +100,7 @@ print(result.reason, result.usage.wall_s < 0.45)
 def test_a_program_that_is_not_there_is_traced_to_its_exec(boxed):
     done, trace = traced(boxed, "--", "no-such-program")
     assert done.returncode == 127 and "no such program" in done.stderr
-    last = step(trace, "exec")
+    last = named(trace, "exec")
     assert (last["state"], last["errno"], last["call"]) == ("failed", "ENOENT", "execve")
 
 
@@ -174,9 +139,9 @@ def test_a_filter_that_forbids_what_a_stop_takes_is_loaded_all_the_same(boxed):
         {"names": ["prctl"], "action": "SCMP_ACT_KILL_PROCESS"}]}))
     done, trace = traced(boxed, "--security-opt", f"seccomp={profile}", "--", "sleep", "0.3")
     assert done.returncode == 0, done.stderr
-    assert "forbids" in step(trace, "filter-calls")["note"]
-    assert step(trace, "exec")["state"] == step(trace, "filter-calls")["state"] == "done"
-    assert changed(step(trace, "exec"))["Seccomp"] == ("0", "2")
+    assert "forbids" in named(trace, "filter-calls")["note"]
+    assert named(trace, "exec")["state"] == named(trace, "filter-calls")["state"] == "done"
+    assert changed(named(trace, "exec"))["Seccomp"] == ("0", "2")
 
 
 def test_init_shows_itself_to_nobody_once_the_program_runs(user_boxed):
