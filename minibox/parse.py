@@ -250,7 +250,7 @@ def device(field: str, text: str) -> tuple[str, str]:
 
 
 def device_rate(field: str, text: str) -> tuple[str, int]:
-    """/dev/x:RATE: the device, and bytes or operations a second."""
+    """/dev/x:RATE: the device or a directory on it, and bytes or operations a second."""
     path, colon, rate = text.rpartition(":")
     if not colon:
         raise SpecError(field, text, "give DEVICE:RATE, such as /dev/sda:1M")

@@ -8,7 +8,7 @@ from __future__ import annotations
 import os
 import stat
 
-from minibox import parse, spec
+from minibox import cgroups, parse, spec
 from minibox.errors import HostError, SpecError
 from minibox.spec import BoxSpec, Device, DeviceRate, Mount, Ulimit, User
 
@@ -165,8 +165,22 @@ def _swap(both: int, asked: dict[str, Any]) -> int:
 def _rates(kind: str, values: Iterable[str]) -> Iterator[DeviceRate]:
     field = f"device-{kind.replace('_', '-')}"
     for path, per_second in _each(parse.device_rate, field, values):
-        major, minor = _numbers(field, path, stat.S_ISBLK, "block device")
+        major, minor = _disk(field, path) if os.path.isdir(path) else \
+            _numbers(field, path, stat.S_ISBLK, "block device")
         yield DeviceRate(path=path, per_second=per_second, kind=kind, major=major, minor=minor)
+
+
+def _disk(field: str, directory: str) -> tuple[int, int]:
+    """The disk that a directory is on; of a partition the whole, which is what the kernel caps."""
+    device = os.stat(directory).st_dev
+    known = f"/sys/dev/block/{os.major(device)}:{os.minor(device)}"
+    disk = f"{known}/.." if os.path.exists(f"{known}/partition") else known
+    numbers = cgroups.read(f"{disk}/dev")
+    if not numbers:
+        raise SpecError(field, directory, "its file system is on no block device that is known by "
+                        "it: name the device")
+    major, _, minor = numbers.strip().partition(":")
+    return int(major), int(minor)
 
 
 def _absolute(path: str) -> str:

@@ -38,7 +38,8 @@ What it may use (a SIZE is bytes or such as 64M, 1.5GiB; SECONDS such as 2, 0.5,
       --tmpfs-size SIZE         what it may write to files that are forgotten [256M]
       --shm-size SIZE           the size of /dev/shm [64M]
       --oom-score-adj NUMBER    how readily it goes when the machine is out of memory [500]
-      --device-read-bps PATH:SIZE ...     bytes read from a block device, per second
+      --device-read-bps PATH:SIZE ...     bytes a second read from a block device,
+                                          or from the one that a directory is on
       --device-write-bps PATH:SIZE ...    the same for writing
       --device-read-iops PATH:NUMBER ...  reads from a block device, per second
       --device-write-iops PATH:NUMBER ... the same for writing

@@ -191,3 +191,29 @@ def test_a_size_that_is_none_is_refused_by_name(boxed, size):
     done = boxed.minibox("run", f"--memory={size}", "--", "/bin/true")
     assert done.returncode == 125 and "memory" in done.stderr, done
     assert "Traceback" not in done.stderr
+
+
+WRITES = """
+import os, time
+file = os.open("/disk/file", os.O_WRONLY | os.O_CREAT | os.O_DSYNC)
+os.unlink("/disk/file")
+begin = time.monotonic()
+for _ in range(16):
+    os.write(file, bytes(1 << 18))
+print(time.monotonic() - begin)
+"""
+
+
+@pytest.mark.needs("root", "cgroup.io")
+def test_a_rate_of_the_disk_that_a_directory_is_on_holds(root_boxed):
+    directory = root_boxed.scratch / "disk"
+    directory.mkdir()
+    options = ("-v", f"{directory}:/disk", "--", "python3", "-c", WRITES)
+    free = root_boxed(*options)
+    capped = root_boxed("--device-write-bps", f"{directory}:4M", *options)
+    assert float(capped.out) > 0.8 > float(free.out), (free, capped)    # 4 MiB, at 4 MiB/s
+
+
+def test_a_directory_that_is_on_no_disk_is_named(boxed):
+    done = boxed.minibox("run", "--device-write-bps", "/proc:1M", "--", "true")
+    assert done.returncode == 125 and "on no block device" in done.stderr
