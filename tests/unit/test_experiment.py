@@ -7,7 +7,7 @@ import random
 import pytest
 
 from minibox.errors import SpecError
-from minibox.testing.experiment.description import load, parse, shipped
+from minibox.testing.experiment.description import beside, load, parse, shipped
 from minibox.testing.experiment.design import cells, key, order
 from minibox.testing.experiment.runner import figure, points
 from minibox.testing.experiment.statistics import effects, summary
@@ -42,6 +42,14 @@ def test_what_comes_with_minibox_can_be_asked(name: str) -> None:
 
 def test_six_come_with_minibox() -> None:
     assert set(shipped()) == {"namespaces", "chroot", "neighbour", "caps", "cost", "rootless"}
+
+
+def test_the_noisy_neighbours_hogs_are_of_all_that_can_be_capped() -> None:
+    asked = load("neighbour")
+    levels = {level.neighbour for factor in asked.factors for level in factor.levels}
+    assert levels - {None} == set(asked.neighbours) == {"cpu", "memory", "io", "pids"}
+    capped = {word for cell in cells(asked) for word in beside(cell) if word.startswith("-")}
+    assert {"--cpus", "-m", "--device-write-bps", "--pids-limit"} <= capped
 
 
 @pytest.mark.parametrize(("replace", "by", "said"), [
@@ -147,3 +155,11 @@ def test_an_effect_is_found_and_none_is_not() -> None:
     assert found["a"].low > 2 and found["a"].high < 4
     assert found["a"].relative == pytest.approx(0.3, abs=0.1)
     assert found["b"].low < 0 < found["b"].high
+
+
+def test_time_series_stand_one_below_the_other() -> None:
+    from minibox.testing.experiment.pictures import lines
+
+    picture = lines({"alone": [[0, 1], [1, 3]], "beside a hog": [[0, 30], [1, 90]]}, "ms")
+    assert [picture.count(f'id="axes_{number}"') for number in (1, 2, 3)] == [1, 1, 0]
+    assert picture.index(">alone<") < picture.index('id="axes_2"') < picture.index(">beside a hog<")

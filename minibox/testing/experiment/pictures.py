@@ -29,14 +29,20 @@ def ecdf(curves: dict[str, Sequence[float]], label: str) -> str:
 
 
 def lines(curves: dict[str, Sequence[Sequence[float]]], label: str) -> str:
-    """Time series: for each name its (seconds, value)."""
-    figure, axes = _axes(7, 3.2)
-    for name, points in curves.items():
-        axes.plot([at for at, _ in points], [value for _, value in points], lw=0.9, label=name)
-    axes.set_xlabel("seconds")
-    axes.set_ylabel(label)
-    axes.set_yscale("log")
-    axes.legend(fontsize=7, loc="center left", bbox_to_anchor=(1, 0.5), frameon=False)
+    """Time series, one below the other on the same scales: for each name its (seconds, value)."""
+    from matplotlib.ticker import LogLocator, NullFormatter, StrMethodFormatter
+
+    figure, rows = _axes(7, 0.5 + 0.7 * len(curves), len(curves))
+    for axes, (name, points) in zip(rows, curves.items(), strict=True):
+        axes.plot([at for at, _ in points], [value for _, value in points], lw=0.9, color="#567")
+        axes.set_title(name, fontsize=8, loc="left", pad=2)
+        axes.set_yscale("log")
+        axes.yaxis.set_major_locator(LogLocator(numticks=4))
+        axes.yaxis.set_major_formatter(StrMethodFormatter("{x:g}"))
+        axes.yaxis.set_minor_formatter(NullFormatter())
+        axes.grid(axis="y", color="#ddd")
+    rows[-1].set_xlabel("seconds")
+    figure.supylabel(label, fontsize=9)
     return _svg(figure)
 
 
@@ -72,11 +78,14 @@ def intervals(rows: Sequence[str], medians: Sequence[tuple[float, float, float]]
     return _svg(figure)
 
 
-def _axes(width: float, height: float) -> tuple[Any, Any]:
+def _axes(width: float, height: float, rows: int = 0) -> tuple[Any, Any]:
+    """A figure with one pair of axes, or with *rows* of them that share their scales."""
     from matplotlib.figure import Figure
 
-    figure = Figure(figsize=(width, height))
-    return figure, figure.subplots()
+    figure = Figure(figsize=(width, height), layout="constrained" if rows else None)
+    if not rows:
+        return figure, figure.subplots()
+    return figure, figure.subplots(rows, 1, sharex=True, sharey=True, squeeze=False)[:, 0]
 
 
 def _svg(figure: Any) -> str:
