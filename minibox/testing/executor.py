@@ -261,7 +261,8 @@ class Carried(Executor):
             future.cancel()
             future.set_running_or_notify_cancel()
         elif error := sent.exception():
-            future.set_exception(HostError("executor", f"{type(error).__name__}: {error}",
+            said = f"{type(error).__name__}: {error}".rstrip(".")
+            future.set_exception(HostError("executor", said,
                                            "its worker ended, or was lost: go on by resume"))
         else:
             came, future.lease = sent.result()

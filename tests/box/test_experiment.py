@@ -221,6 +221,7 @@ def test_a_neighbour_runs_beside_and_ends_with_the_run(boxed: Any) -> None:
 
 @pytest.mark.parametrize(("arguments", "said"), [
     (("run", "/none.toml"), "these come with minibox: caps"), (("run",), "say list, show NAME"),
+    (("run", "/etc/passwd"), "'/etc/passwd': Expected '='"),
     (("report", "/etc/passwd"), "it has no samples"), (("report", "/none"), "No such file"),
     (("frobnicate",), "say list, show NAME")])
 def test_bad_input_is_named(boxed: Any, arguments: tuple[str, ...], said: str) -> None:

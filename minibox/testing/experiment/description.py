@@ -88,7 +88,7 @@ def load(where: str | os.PathLike[str]) -> Experiment:
     text = os.fspath(where)
     path = shipped().get(text, Path(text))
     try:
-        return parse(path.read_text(encoding="utf-8"))
+        return parse(path.read_text(encoding="utf-8"), text)
     except OSError as error:
         raise SpecError("experiment", text, f"{error.strerror}; these come with minibox: "
                         f"{', '.join(shipped())}") from error
@@ -96,12 +96,13 @@ def load(where: str | os.PathLike[str]) -> Experiment:
         raise SpecError("experiment", text, "it is no text") from error
 
 
-def parse(text: str) -> Experiment:
-    """An experiment from its TOML. Errors: SpecError names the key, and what would do."""
+def parse(text: str, name: str = "") -> Experiment:
+    """An experiment from its TOML, of the file *name*. Errors: SpecError names the key, and what
+    would do."""
     try:
         table = tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:
-        raise SpecError("experiment", "", str(error)) from error
+        raise SpecError("experiment", name, str(error)) from error
     known(table, "", ("title", "question", "repetitions", "seed", "sample", "workload", "factor",
                       "neighbour", "measure"))
     workload = of_kind(table, "workload", dict)
