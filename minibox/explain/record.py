@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from minibox.compiler import cgroups
 from minibox.errors import SpecError
+from minibox.explain.calls import calls_of, silence
 from minibox.record import Record, as_dict
 from minibox.steps import (
     FIGURES,
@@ -30,6 +31,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
     from typing import Any
 
+    from minibox.explain.calls.notation import Call
     from minibox.plan import Plan
     from minibox.steps import Step
 
@@ -43,7 +45,8 @@ class Explained(Record):
     """One step of a plan. number: its place; part: of the plan; by: "engine", "init" or "app";
     mechanism: the module of minibox/compiler/ that decided on it; fields: as `minibox plan` shows
     them; sentence, why, leaks, needs, units, errors, source: from its docstring; man_pages: those
-    of the source; v1, v2: files of cgroups on either version, empty for other steps."""
+    of the source; v1, v2: files of cgroups on either version, empty for other steps; calls: the
+    system calls that it is made of; silent: why it makes none."""
 
     number: int
     name: str
@@ -61,6 +64,8 @@ class Explained(Record):
     man_pages: tuple[str, ...]
     v1: str
     v2: str
+    calls: tuple[Call, ...]
+    silent: str
 
 
 class Explanation(Record):
@@ -79,7 +84,8 @@ class Explanation(Record):
 
     def to_dict(self) -> dict[str, Any]:
         return {"args": self.args, "whole": self.whole,
-                "steps": [as_dict(one) for one in self.steps]}
+                "steps": [as_dict(one) | {"calls": [as_dict(each) for each in one.calls]}
+                          for one in self.steps]}
 
 
 def explain(plan: Plan, only: Iterable[str] = ()) -> Explanation:
@@ -91,12 +97,12 @@ def explain(plan: Plan, only: Iterable[str] = ()) -> Explanation:
     _check(wanted)
     alone = not any(isinstance(step, CloneApp) for step in plan)
     args = next((step.argv for step in plan if isinstance(step, Exec)), ())
-    found, number = [], 0
+    found, number, calls = [], 0, calls_of(plan)
     for part in PARTS:
         for step in getattr(plan, part):
             by = "init" if alone and part == "app" else ACTORS[part]
             if not wanted or wanted & {mechanism_of(step), name_of(type(step))}:
-                found.append(_explained(step, number, part, by))
+                found.append(_explained(step, number, part, by, calls[number]))
             number += 1
     return Explanation(args=args, whole=len(plan), steps=tuple(found))
 
@@ -139,7 +145,7 @@ def sections(step: Step) -> dict[str, str]:
     return {word: text.format_map(values) for word, text in found.items()}
 
 
-def _explained(step: Step, number: int, part: str, by: str) -> Explained:
+def _explained(step: Step, number: int, part: str, by: str, calls: tuple[Call, ...]) -> Explained:
     import re
 
     said = sections(step)
@@ -149,7 +155,8 @@ def _explained(step: Step, number: int, part: str, by: str) -> Explained:
         fields={field: show(field, getattr(step, field)) for field in step.__fields__},
         sentence=sentence(step), why=said["Why"], leaks=said["Leaks"], needs=said["Needs"],
         units=said.get("Units", ""), errors=said["Errors"], source=said["Source"],
-        man_pages=tuple(re.findall(r"[a-z_][a-z0-9_]*\([1-8]\)", said["Source"])), v1=v1, v2=v2)
+        man_pages=tuple(re.findall(r"[a-z_][a-z0-9_]*\([1-8]\)", said["Source"])), v1=v1, v2=v2,
+        calls=calls, silent=silence(step))
 
 
 # ---- cgroups: what is done on either version -----------------------------------------------------

@@ -14,8 +14,10 @@ from minibox import steps
 from minibox.compiler import cgroups, compile
 from minibox.errors import SpecError
 from minibox.explain import hosts
+from minibox.explain.calls import CALLS, NONE
+from minibox.explain.calls.notation import quote
 from minibox.explain.record import Explained, explain
-from minibox.explain.text import ZOOMS, show
+from minibox.explain.text import LONGEST, ZOOMS, show
 from minibox.plan import Plan, encode
 from minibox.request import box_spec
 from minibox.steps import KINDS, PARTS, Step, name_of
@@ -51,7 +53,7 @@ def text(plan: Plan, zoom: str = "steps", only=()) -> str:
 def test_every_kind_of_step_is_explained_in_full(kind: type[Step]) -> None:
     one, = explain(alone(example(kind))).steps
     said = {field: getattr(one, field) for field in Explained.__fields__}
-    may_lack = {"units", "man_pages", "v1", "v2", "fields", "number"}
+    may_lack = {"units", "man_pages", "v1", "v2", "fields", "number", "calls", "silent"}
     assert [field for field, value in said.items() if not value and field not in may_lack] == []
     shown = text(alone(example(kind)))
     assert not {"{", "}"} & set(shown)
@@ -106,6 +108,68 @@ def test_steps_of_dev_are_of_devices_and_gates_of_what_they_wait_for() -> None:
     assert {"mount-tmpfs", "bind-device", "make-link", "mount-devpts"} <= found
     gates = [one.mechanism for one in explain(plan).steps if one.name == "await"]
     assert gates == ["ids", "cgroups"]
+
+
+# ---- system calls --------------------------------------------------------------------------------
+
+@every_kind
+def test_every_kind_of_step_has_its_calls_or_says_why_it_makes_none(kind: type[Step]) -> None:
+    one, = explain(alone(example(kind))).steps
+    assert bool(one.calls) != bool(one.silent)
+    assert (kind in CALLS) != (kind in NONE)
+    shown = text(alone(example(kind)), "calls")
+    assert all(f"{call.name}(" in shown for call in one.calls)
+    assert one.silent in " ".join(shown.split())
+
+
+@every_kind
+def test_a_steps_calls_are_among_those_that_it_may_fail_by(kind: type[Step]) -> None:
+    """The engine names the call that failed by one of these."""
+    quiet = {"fstatfs", "geteuid", "getppid", "getpid", "rt_sigaction", "rt_sigprocmask", "capget"}
+    names = {"openat": "open", "newfstatat": "fstat"}
+    found = {call.name for call in explain(alone(example(kind))).steps[0].calls}
+    assert {names.get(name, name) for name in found} - quiet <= set(steps.CALLS)
+
+
+def calls(plan: Plan, name: str) -> list[str]:
+    return [str(call) for one in explain(plan, [name]).steps for call in one.calls]
+
+
+def test_strings_are_shown_in_the_notation_of_c() -> None:
+    assert quote('a "b"\n\x01\x012\\\N{LATIN SMALL LETTER E WITH ACUTE}\udcff') \
+        == '"a \\"b\\"\\n\\1\\0012\\\\\\303\\251\\377"'
+
+
+def test_what_the_plan_itself_has_made_is_known_to_be_there() -> None:
+    made = [one.calls for one in explain(planned(), ["make-dir"]).steps]
+    assert "mkdirat" in {call.name for call in made[0]} and not any(call.when for call in made[0])
+    again = Plan(prepare=(), app=(), finish=(), enter=(
+        steps.UseRoot(path="."), steps.MakeDir(target="/a/b"), steps.MakeDir(target="/a")))
+    assert [call.name for call in explain(again).steps[2].calls] == ["openat2"]
+
+
+def test_what_lies_in_anothers_root_file_system_is_not_known() -> None:
+    plan = planned(rootfs="/nowhere", here=False, cwd="/own")
+    own, = (one for one in explain(plan).steps if one.fields.get("target") == "/own")
+    assert {call.when for call in own.calls if call.name == "mkdirat"} == {"where it is missing"}
+
+
+def test_a_filter_that_tells_is_loaded_with_a_listener() -> None:
+    quiet, telling = (calls(planned(seccomp_log=log), "filter-calls") for log in (False, True))
+    assert len(quiet) == 1 and quiet[0].startswith("seccomp(SECCOMP_SET_MODE_FILTER, 0, {len=")
+    assert "NEW_LISTENER" in telling[0] and telling[-1].startswith("sendmsg(<link>")
+
+
+def test_one_target_stands_for_all_in_the_text_and_all_are_in_the_json() -> None:
+    shown = text(planned(), "calls", ["mask-paths"])
+    assert shown.count("fsopen(") == 1 and "and so for /proc/asound, /proc/bus" in shown
+    masks, = explain(planned(), ["mask-paths"]).to_dict()["steps"]
+    assert {call["of"] for call in masks["calls"]} == set(masks["fields"]["targets"].split(","))
+
+
+def test_long_strings_are_cut_between_characters() -> None:
+    shown = text(alone(steps.MakeFile(target="/a", content="\n" * 100)), "calls")
+    assert f'write(<file>, "{LONGEST * (chr(92) + "n")}"..., 100)' in " ".join(shown.split())
 
 
 # ---- both versions of cgroups --------------------------------------------------------------------
