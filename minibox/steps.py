@@ -450,7 +450,7 @@ class MakeDir(Step):
     Leaks:  nothing; a mount has no place, or a program that expects the directory fails.
     Needs:  write permission on the directory above; for another owner CAP_CHOWN in the box's user
             namespace.
-    Units:  ids as the box sees them.
+    Units:  ids as the box sees them; -1 is whoever makes it.
     Errors: EROFS: the root file system is read-only and lacks it; ENOTDIR.
     Source: mkdir(2).
     """
@@ -1247,7 +1247,8 @@ def name_of(kind: type[Step]) -> str:
 def sentence(step: Step) -> str:
     """What the step does, in one line, with its values filled in."""
     first = (type(step).__doc__ or "").split("\n", 1)[0]
-    return first.format_map({field: show(field, getattr(step, field)) for field in step.__fields__})
+    return first.format_map({field: show(field, getattr(step, field)) or "none"
+                             for field in step.__fields__})
 
 
 def show(field: str, value: object) -> str:

@@ -111,11 +111,14 @@ def asked_for(options: Values, rest: Sequence[str]) -> Plan | None:
 def saved(path: str) -> Plan:
     """The plan in the file *path*, of `minibox plan --output`. Errors: SpecError."""
     from minibox.errors import EngineError
+    from minibox.explain.record import check
     from minibox.plan import MAX_SIZE, decode
 
     try:
         with open(path, "rb") as file:
-            return decode(file.read(MAX_SIZE + 1))
+            plan = decode(file.read(MAX_SIZE + 1))
+        check(plan)
+        return plan
     except OSError as error:
         raise SpecError("plan", path, f"it cannot be read: {error.strerror}") from error
     except EngineError as error:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from minibox.compiler import cgroups
-from minibox.errors import SpecError
+from minibox.errors import EngineError, SpecError
 from minibox.explain.calls import calls_of, silence
 from minibox.record import Record, as_dict
 from minibox.steps import (
@@ -11,6 +11,7 @@ from minibox.steps import (
     GATE_CGROUP,
     KINDS,
     PARTS,
+    RANGES,
     CloneApp,
     EnterCgroup,
     Exec,
@@ -18,7 +19,6 @@ from minibox.steps import (
     ReadCgroup,
     RemoveCgroup,
     SweepCgroups,
-    UnshareCgroup,
     WatchOom,
     WriteCgroup,
     name_of,
@@ -141,8 +141,15 @@ def sections(step: Step) -> dict[str, str]:
             word, line = first, text
         if word:
             found[word] = f"{found.get(word, '')} {line.strip()}".strip()
-    values = {field: f"{field}={show(field, getattr(step, field))}" for field in step.__fields__}
+    values = {field: _mentioned(field, getattr(step, field)) for field in step.__fields__}
     return {word: text.format_map(values) for word, text in found.items()}
+
+
+def _mentioned(field: str, value: object) -> str:
+    """A field within a sentence about all steps of the kind."""
+    if isinstance(value, bool):
+        return f"{field} (here: {show(field, value)})"
+    return show(field, value) if isinstance(value, int) else field
 
 
 def _explained(step: Step, number: int, part: str, by: str, calls: tuple[Call, ...]) -> Explained:
@@ -159,6 +166,34 @@ def _explained(step: Step, number: int, part: str, by: str, calls: tuple[Call, .
         calls=calls, silent=silence(step))
 
 
+# ---- a plan from a file may hold anything --------------------------------------------------------
+
+def check(plan: Plan) -> None:
+    """Each step is where its kind may be, and holds what RANGES allows: as csrc/plan.c checks it,
+    which is not built everywhere.
+
+    Errors: EngineError.
+    """
+    for part in PARTS:
+        for step in getattr(plan, part):
+            name = name_of(type(step))
+            if part not in step.parts:
+                raise EngineError(f"this is not a plan: {name} in {part}")
+            for field, of in step.__fields__.items():
+                value = getattr(step, field)
+                if of in ("int", "tuple[int, ...]") and not _allowed(step, field, value):
+                    raise EngineError(f"this is not a plan: {field} of {name} is {value}")
+
+
+def _allowed(step: Step, field: str, value: int | tuple[int, ...]) -> bool:
+    low, high = RANGES[field]
+    if step.__defaults__.get(field) == -1:
+        low = -1
+    values = value if isinstance(value, tuple) else (value,)
+    triples = field not in ("uids", "gids") or len(values) % 3 == 0
+    return triples and all(low <= one <= high for one in values)
+
+
 # ---- cgroups: what is done on either version -----------------------------------------------------
 
 SIDES: dict[type[Step], tuple[str, str]] = {
@@ -167,7 +202,6 @@ SIDES: dict[type[Step], tuple[str, str]] = {
     MakeCgroup: ("mkdir in each controller's own hierarchy", "mkdir in the one hierarchy"),
     WatchOom: ("memory.oom_control, cgroup.event_control", "none: memory.oom.group does it"),
     EnterCgroup: ("cgroup.procs", "cgroup.procs, or none: clone-init starts it inside"),
-    UnshareCgroup: ("none: unshare", "none: unshare"),
     RemoveCgroup: ("rmdir", "rmdir"),
 }
 """What steps without a file of their own do, on v1 and on v2."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import shutil
 import subprocess
@@ -14,7 +15,10 @@ from minibox.explain.record import Explained, explain
 from minibox.plan import decode
 from minibox.record import replace
 
-pytestmark = pytest.mark.needs("userns", "root", "strace", "timens", "overlay")
+pytestmark = [
+    pytest.mark.needs("userns", "root", "strace", "timens", "overlay"),
+    pytest.mark.skipif("MINIBOX_ENGINE" in os.environ, reason="sanitizers make calls of their own"),
+]
 
 REQUESTS = {
     "default": (),

@@ -59,7 +59,8 @@ def test_every_kind_of_step_is_explained_in_full(kind: type[Step]) -> None:
     assert not {"{", "}"} & set(shown)
     for words in (one.why, one.leaks, one.needs):
         assert words.split()[-1] in shown
-    assert (kind.mechanism != "cgroups" or kind is steps.SetAffinity) == (one.v1 == "")
+    on_files = kind.mechanism == "cgroups" and kind not in (steps.SetAffinity, steps.UnshareCgroup)
+    assert on_files == bool(one.v1) == bool(one.v2)
 
 
 @pytest.mark.parametrize("name", HOSTS)
@@ -262,6 +263,25 @@ def test_a_saved_plan_is_explained_without_an_engine(tmp_path) -> None:
     done = nowhere("explain", "--json", "plan", str(path))
     assert (done.returncode, done.stderr) == (0, "")
     assert len(json.loads(done.stdout)["steps"]) == len(planned())
+
+
+@pytest.mark.parametrize("wrong", [
+    steps.SetRlimit(resource=99, soft=1, hard=1), steps.Watch(), steps.SetIds(uid=-1, gid=0),
+    steps.SetAffinity(cpus=(9999,)), steps.FilterCalls(program=(2**63,))], ids=repr)
+def test_a_file_that_holds_no_plan_of_ours_is_refused(wrong: Step, tmp_path) -> None:
+    path = tmp_path / "plan"
+    path.write_bytes(encode(Plan(prepare=(), enter=(), app=(wrong,), finish=())))
+    done = nowhere("explain", "plan", str(path))
+    assert done.returncode == 125 and done.stderr.count("\n") == 1
+    assert "this is not a plan" in done.stderr and name_of(type(wrong)) in done.stderr
+
+
+def test_what_a_plan_says_cannot_steer_the_terminal(tmp_path) -> None:
+    path = tmp_path / "plan"
+    path.write_bytes(encode(alone(steps.MakeFile(target="/a\x1b[2J\udcff", content="\x9b"))))
+    for zoom in ZOOMS:
+        done = nowhere("explain", "--zoom", zoom, "plan", str(path))
+        assert done.returncode == 0 and done.stdout.replace("\n", "").isprintable(), done
 
 
 @pytest.mark.parametrize(("argv", "said"), [
