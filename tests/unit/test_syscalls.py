@@ -7,6 +7,8 @@ import inspect
 import os
 import pickle
 import re
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -110,3 +112,8 @@ def test_each_meaning_is_of_a_call_that_there_is_and_of_an_errno() -> None:
     known = {name.removeprefix("mb_") for name in dir(lib)} | {"fork", "kill", "waitpid"}
     assert calls - known == {"execve"} and len(MEANINGS) >= 60
     assert [name for _, name in MEANINGS if not hasattr(errno, name)] == []
+
+
+def test_the_page_is_as_it_would_be_written() -> None:
+    script = Path(__file__).parents[2] / "docs/make_syscalls.py"
+    assert subprocess.run([sys.executable, script, "--check"]).returncode == 0, f"run {script}"
