@@ -27,6 +27,7 @@ step does, why, what leaks without it, which privilege it needs, and where that 
                           each system call as strace(1) shows it [steps]
       --only NAME ...     only steps of these names or mechanisms; several with commas
       --json              the same for a program to read
+      --svg FILE          draw the box instead, as a picture; what --only names stands out
       --host FILE         for another host, whose facts are in FILE; this one is not looked at
       --save-host FILE    write this host's facts there, for --host elsewhere
   -h, --help              show this; `minibox run --help` shows the options of run
@@ -49,7 +50,11 @@ def main(argv: Sequence[str]) -> int:
         save(this_host(), options["save-host"])
         return 0
     plan = asked_for(options, rest)
-    if plan is not None:
+    if plan is None:
+        return 0
+    if "svg" in options:
+        draw(plan, options, rest)
+    else:
         tell(plan, options)
     return 0
 
@@ -62,8 +67,7 @@ def tell(plan: Plan, options: Values) -> None:
     zoom = options.get("zoom", "steps")
     if zoom not in ZOOMS:
         raise SpecError("zoom", zoom, f"use {', '.join(ZOOMS)}")
-    names = [name for words in options.get("only", ()) for name in words.split(",") if name]
-    explanation = explain(plan, names)
+    explanation = explain(plan, named(options))
     if "json" in options:
         import json
 
@@ -71,6 +75,29 @@ def tell(plan: Plan, options: Values) -> None:
         print()
     else:
         show(explanation, zoom, sys.stdout)
+
+
+def named(options: Values) -> tuple[str, ...]:
+    """What --only names, each time and with commas."""
+    return tuple(name for words in options.get("only", ()) for name in words.split(",") if name)
+
+
+def draw(plan: Plan, options: Values, rest: Sequence[str]) -> None:
+    """The picture of *plan*, in the file that --svg names."""
+    from minibox.explain.hosts import load
+    from minibox.explain.picture import svg
+
+    for other in ("json", "zoom"):
+        if other in options:
+            raise UsageError(f"--svg makes a picture: leave --{other} out")
+    host = None if rest[0] == "plan" else load(options["host"]) if "host" in options \
+        else this_host()
+    text, where = svg(plan, host, named(options)), options["svg"]
+    try:
+        with open(where, "w", encoding="utf-8") as file:
+            file.write(text)
+    except OSError as error:
+        raise SpecError("svg", where, f"it cannot be written: {error.strerror}") from error
 
 
 def asked_for(options: Values, rest: Sequence[str]) -> Plan | None:

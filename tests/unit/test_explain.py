@@ -6,6 +6,7 @@ import io
 import json
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 from hosts import HOST_FULL, HOST_V1_ROOT, HOSTS
@@ -307,3 +308,35 @@ def test_what_cannot_be_explained_is_one_clear_line(argv, said, tmp_path) -> Non
     done = nowhere(*(path if word == "HOST" else word for word in argv))
     assert (done.returncode, done.stdout) == (125, "")
     assert said in done.stderr and done.stderr.count("\n") == 1, done.stderr
+
+
+def test_a_picture_of_the_box_is_drawn_into_a_file(tmp_path) -> None:
+    host, picture, saved = (str(tmp_path / name) for name in ("host.json", "box.svg", "plan"))
+    hosts.save(HOST_V1_ROOT, host)
+    asked = ("run", "-m", "64M", "--", "true")
+    done = nowhere("explain", "--svg", picture, "--only", "cgroups,ids", "--host", host, *asked)
+    assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
+    drawn = Path(picture).read_text()
+    assert drawn.startswith("<svg") and "memory 64 MiB" in drawn and "cgroup v1, memory" in drawn
+    Path(saved).write_bytes(encode(planned(HOST_FULL)))
+    assert nowhere("explain", "--svg", picture, "plan", saved).returncode == 0
+    assert "cgroup v1" not in Path(picture).read_text()
+
+
+@pytest.mark.parametrize(("options", "said"), [
+    (("--json",), "leave --json out"), (("--zoom", "steps"), "leave --zoom out"),
+    (("--only", "pivot-root"), "use capabilities, cgroups, devices")])
+def test_what_a_picture_cannot_be_is_refused(options, said: str, tmp_path) -> None:
+    host, picture = tmp_path / "host.json", tmp_path / "box.svg"
+    hosts.save(HOST_FULL, str(host))
+    done = nowhere("explain", "--svg", str(picture), *options, "--host", str(host), "run", "true")
+    assert done.returncode == 125 and said in done.stderr and done.stderr.count("\n") == 1
+    assert not picture.exists()
+
+
+def test_a_picture_that_cannot_be_written_is_one_line(tmp_path) -> None:
+    host = str(tmp_path / "host.json")
+    hosts.save(HOST_FULL, host)
+    done = nowhere("explain", "--svg", str(tmp_path), "--host", host, "run", "true")
+    assert done.returncode == 125
+    assert done.stderr.startswith("minibox: svg") and "Is a directory" in done.stderr
