@@ -90,7 +90,15 @@ def _line(one: Call) -> str:
     loose = one.when or one.each or not one.result or " or " in one.result
     outcome = r"\w+" if loose else one.result[3:] if one.result.startswith("-1 ") else "ok"
     line = rf"{one.name}\({shown}\) = {outcome}\n"
-    return f"(?:{line})?" if one.when and not one.each else line
+    return f"({line})?" if one.when and not one.each else line
+
+
+def met(calls: Sequence[Call], seen: str) -> set[tuple[str, str]]:
+    """The conditions that held, each with its call, of what matches the pattern."""
+    found = re.fullmatch(pattern(calls), seen)
+    assert found
+    loose = [one for one in calls if one.when and not one.each]
+    return {(one.when, one.name) for one, line in zip(loose, found.groups(), strict=True) if line}
 
 
 def processes(prefix: Path) -> tuple[Seen, Seen, Seen | None]:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import io
 import json
+import os
+import pty
 import subprocess
 import sys
 from pathlib import Path
@@ -283,6 +285,20 @@ def test_what_a_plan_says_cannot_steer_the_terminal(tmp_path) -> None:
     for zoom in ZOOMS:
         done = nowhere("explain", "--zoom", zoom, "plan", str(path))
         assert done.returncode == 0 and done.stdout.replace("\n", "").isprintable(), done
+
+
+def test_colours_are_for_terminals_only(tmp_path) -> None:
+    path = tmp_path / "plan"
+    path.write_bytes(encode(planned()))
+    master, terminal = pty.openpty()
+    command = [sys.executable, "-c", NOWHERE, "explain", "--only", "seccomp", "plan", str(path)]
+    subprocess.run(command, stdout=terminal, check=True, env=os.environ | {"TERM": "xterm"})
+    os.close(terminal)
+    shown = os.read(master, 1 << 16).decode()
+    os.close(master)
+    plain = subprocess.run(command, capture_output=True, text=True, check=True).stdout
+    assert "\x1b[" in shown and "\x1b" not in plain
+    assert "filter-calls" in shown and "filter-calls" in plain
 
 
 @pytest.mark.parametrize(("argv", "said"), [
