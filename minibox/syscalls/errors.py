@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import codecs
 import enum
 import os
 from errno import errorcode
@@ -11,6 +12,9 @@ from minibox.syscalls.flags import text
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
+
+
+codecs.lookup("unicode_escape")         # loads it now: an error may be said where /usr is not
 
 
 class SyscallError(OSError):

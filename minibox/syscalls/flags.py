@@ -111,7 +111,7 @@ class PR(enum.IntEnum):
     PR_CAP_AMBIENT = 47
 
 
-class PR_CAP_AMBIENT(enum.IntEnum):                                                 # noqa: N801
+class AMBIENT(enum.IntEnum):
     """What PR_CAP_AMBIENT is to do. Source: prctl(2)."""
 
     PR_CAP_AMBIENT_IS_SET = 1
@@ -227,7 +227,7 @@ class CAP(enum.IntEnum):
     CAP_CHECKPOINT_RESTORE = 40
 
 
-FAMILIES = (CLONE, MS, MNT, MOUNT_ATTR, AT, MOVE_MOUNT, FSCONFIG, RESOLVE, PR, PR_CAP_AMBIENT,
+FAMILIES = (CLONE, MS, MNT, MOUNT_ATTR, AT, MOVE_MOUNT, FSCONFIG, RESOLVE, PR, AMBIENT,
             SECBIT, SECCOMP_RET, AUDIT_ARCH, LANDLOCK_ACCESS_FS, LANDLOCK_ACCESS_NET, CAP)
 
 AT_FDCWD = -100

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import os
 import struct
 
 from minibox.core import ffi, lib
+from minibox.seccomp.numbers import numbers as numbers_on  # not late: pivot_root may hide it
 from minibox.syscalls.flags import (
+    AMBIENT,
+    AUDIT_ARCH,
     CAP,
     LANDLOCK_ACCESS_FS,
     LANDLOCK_ACCESS_NET,
     PR,
-    PR_CAP_AMBIENT,
     SECBIT,
 )
 from minibox.syscalls.raw import call
@@ -18,14 +21,20 @@ from minibox.syscalls.raw import call
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
+    from enum import IntEnum
 
 __all__ = [
     "prctl", "no_new_privs", "die_with_parent", "set_securebits", "drop_bounding", "raise_ambient",
     "clear_ambient", "capget", "capset", "load", "mask", "jump_if_equal", "jump_if_at_least", "ret",
-    "seccomp", "landlock_abi", "landlock_create_ruleset", "landlock_add_rule",
-    "landlock_restrict_self", "join_session_keyring"]
+    "syscall_number", "audit_arch", "seccomp", "landlock_abi", "landlock_create_ruleset",
+    "landlock_add_rule", "landlock_restrict_self", "join_session_keyring"]
 
 Instruction = tuple[int, int, int, int]
+
+
+def _known(kind: type[IntEnum], number: int) -> int:
+    """*number* by its name, if it has one, for an error to say."""
+    return kind(number) if number in kind._value2member_map_ else number
 
 
 def prctl(option: int, first: int = 0, second: int = 0, third: int = 0) -> int:
@@ -35,9 +44,8 @@ def prctl(option: int, first: int = 0, second: int = 0, third: int = 0) -> int:
     Source: prctl(2).
     Example: `prctl(PR_SET_PDEATHSIG, signal.SIGKILL)`
     """
-    known = PR(option) if option in PR._value2member_map_ else option
     return call("prctl", int(option), int(first), int(second), int(third),
-                given=(known, first, second, third))
+                given=(_known(PR, option), first, second, third))
 
 
 def no_new_privs() -> None:
@@ -78,9 +86,8 @@ def drop_bounding(capability: int) -> None:
     Source: capabilities(7), prctl(2).
     Example: `drop_bounding(CAP_NET_RAW)`
     """
-    known = CAP(capability) if capability in CAP._value2member_map_ else capability
     call("prctl", int(PR.PR_CAPBSET_DROP), int(capability), 0, 0,
-         given=(PR.PR_CAPBSET_DROP, known))
+         given=(PR.PR_CAPBSET_DROP, _known(CAP, capability)))
 
 
 def raise_ambient(capability: int) -> None:
@@ -90,7 +97,8 @@ def raise_ambient(capability: int) -> None:
     Source: capabilities(7), prctl(2); Linux 4.3.
     Example: `raise_ambient(CAP_NET_BIND_SERVICE)`
     """
-    prctl(PR.PR_CAP_AMBIENT, PR_CAP_AMBIENT.PR_CAP_AMBIENT_RAISE, int(capability))
+    call("prctl", int(PR.PR_CAP_AMBIENT), int(AMBIENT.PR_CAP_AMBIENT_RAISE), int(capability), 0,
+         given=(PR.PR_CAP_AMBIENT, AMBIENT.PR_CAP_AMBIENT_RAISE, _known(CAP, capability), 0, 0))
 
 
 def clear_ambient() -> None:
@@ -100,7 +108,7 @@ def clear_ambient() -> None:
     Source: capabilities(7), prctl(2); Linux 4.3.
     Example: `clear_ambient()`
     """
-    prctl(PR.PR_CAP_AMBIENT, PR_CAP_AMBIENT.PR_CAP_AMBIENT_CLEAR_ALL)
+    prctl(PR.PR_CAP_AMBIENT, AMBIENT.PR_CAP_AMBIENT_CLEAR_ALL)
 
 
 def _header() -> object:
@@ -163,7 +171,7 @@ def jump_if_equal(value: int, if_true: int, if_false: int) -> Instruction:
     """BPF: skip that many instructions if what was taken is *value*, or if it is not.
 
     Source: linux/bpf_common.h.
-    Example: `jump_if_equal(AUDIT_ARCH_X86_64, 1, 0)`
+    Example: `jump_if_equal(syscall_number("mount"), 0, 1)`
     """
     return 0x15, if_true, if_false, value
 
@@ -186,6 +194,28 @@ def ret(action: int, errno: int = 0) -> Instruction:
     return 0x06, 0, 0, int(action) | errno
 
 
+def syscall_number(name: str) -> int:
+    """BPF: the number that a system call has on this machine.
+
+    Errors: KeyError: this machine has no such call, as aarch64 has no open.
+    Source: asm/unistd.h of Linux.
+    Example: `jump_if_equal(syscall_number("mount"), 0, 1)`
+    """
+    return numbers_on(os.uname().machine)[name]
+
+
+def audit_arch() -> AUDIT_ARCH:
+    """BPF: what a filter finds at offset 4 when a call is made in this machine's own way.
+
+    A filter that looks at numbers must look at this first: mount is 165 on x86_64, and 21 to
+    its programs of 32 bits.
+    Errors: KeyError: minibox does not know this machine.
+    Source: seccomp(2), linux/audit.h.
+    Example: `jump_if_equal(audit_arch(), 1, 0)`
+    """
+    return AUDIT_ARCH[f"AUDIT_ARCH_{os.uname().machine.upper()}"]
+
+
 def seccomp(program: Sequence[Instruction]) -> None:
     """Have the kernel ask this program about each system call of this process from here on.
 
@@ -193,8 +223,8 @@ def seccomp(program: Sequence[Instruction]) -> None:
     end in `ret`; it cannot be taken back, and where there are several the strictest answer counts.
     Errors: EACCES without no_new_privs or CAP_SYS_ADMIN; EINVAL: it is no program.
     Source: seccomp(2) SECCOMP_SET_MODE_FILTER; Linux 3.17.
-    Example: `seccomp([load(0), jump_if_equal(nr, 0, 1), ret(SECCOMP_RET_ERRNO, 1),
-    ret(SECCOMP_RET_ALLOW)])`
+    Example: `seccomp([load(0), jump_if_equal(syscall_number("mount"), 0, 1),
+    ret(SECCOMP_RET_ERRNO, errno.EPERM), ret(SECCOMP_RET_ALLOW)])`
     """
     rows = b"".join(struct.pack("=HBBI", code, true, false, value & 2**32 - 1)
                     for code, true, false, value in program)

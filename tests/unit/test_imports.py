@@ -14,8 +14,8 @@ import minibox
 PACKAGE = Path(minibox.__file__).parent
 
 LAYERS = (
-    ("record", "errors", "notes", "pages", "_core", "core", "syscalls"),
-    ("steps", "facts", "spec", "report", "parse", "seccomp"),
+    ("record", "errors", "notes", "pages", "_core", "core"),
+    ("steps", "facts", "spec", "report", "parse", "seccomp", "syscalls"),
     ("plan", "hints", "result", "exports", "saved", "surroundings", "engine", "cgroups", "claim",
      "mends", "host", "probing"),
     ("compiler",),
