@@ -38,22 +38,33 @@ def save(host: Host, path: str) -> None:
 
 def load(path: str) -> Host:
     """The host whose facts are in *path*. Errors: SpecError."""
+    try:
+        with open(path, encoding="utf-8", errors="surrogateescape") as file:
+            return from_json(path, file.read())
+    except OSError as error:
+        raise SpecError("host", path, f"it cannot be read: {error.strerror}") from error
+
+
+def from_json(path: str, text: str) -> Host:
+    """The host whose facts are *text*, which came from *path*. Errors: SpecError."""
     import json
 
     try:
-        with open(path, encoding="utf-8") as file:
-            told = json.load(file)
-    except OSError as error:
-        raise SpecError("host", path, f"it cannot be read: {error.strerror}") from error
-    except (ValueError, RecursionError) as error:
-        raise SpecError("host", path, "these are no facts of a host: make them there by "
-                        "`minibox explain --save-host FILE`") from error
-    try:
+        told = json.loads(text)
         if not isinstance(told, dict) or told.pop("minibox_host", None) != FORMAT:
             raise ValueError(f"it does not begin with \"minibox_host\": {FORMAT}")
-        return _record(Host, told)
-    except (TypeError, ValueError) as error:
-        raise SpecError("host", path, f"these are no facts of a host: {error}") from error
+        host = _record(Host, told)
+        if strange := [one.version for one in host.controllers if one.version not in (1, 2)]:
+            raise ValueError(f"there is no version {strange[0]} of cgroups")
+    except (RecursionError, TypeError, ValueError) as error:
+        raise SpecError("host", path, f"these are no facts of a host ({shorter(error)}): make them "
+                        "there by `minibox explain --save-host FILE`") from error
+    return host
+
+
+def shorter(error: Exception) -> str:
+    """What is wrong, in some words: the file may hold anything, of any length."""
+    return str(error)[:200]
 
 
 def _record(kind: type[R], told: Any) -> R:

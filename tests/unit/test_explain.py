@@ -12,6 +12,8 @@ from pathlib import Path
 
 import pytest
 from hosts import HOST_FULL, HOST_V1_ROOT, HOSTS
+from hypothesis import given
+from hypothesis import strategies as st
 
 from minibox import steps
 from minibox.compiler import cgroups, compile
@@ -224,12 +226,28 @@ def test_a_hosts_facts_come_back_from_json(name: str, tmp_path) -> None:
     '{"minibox_host": 1, "uid": true}', '{"minibox_host": 1, "colour": "red"}',
     '{"minibox_host": 1, "cpus": 3}', '{"minibox_host": 1, "why": [["a", "b"]]}',
     '{"minibox_host": 1, "controllers": [{"name": "pids"}]}',
+    '{"minibox_host": 1, "controllers": [{"name": "pids", "version": 3, "parent": "/"}]}',
     '{"minibox_host": 1, "uid_range": [1, 2]}', '{"minibox_host": 1, "uid": null}'])
 def test_what_is_no_hosts_facts_is_refused(broken: str, tmp_path) -> None:
     path = tmp_path / "host.json"
     path.write_text(broken)
     with pytest.raises(SpecError, match="these are no facts of a host"):
         hosts.load(str(path))
+
+
+WORDS = ("{", "}", "[", "]", ",", ":", '"', "null", "1", "-1", "1e999", '"minibox_host":1',
+         '"kernel":', '"why":', '"controllers":', '"uid_range":', '{"minibox_host":1}',
+         '{"name":"pids","version":2,"parent":"/"}', hosts.to_json(HOST_V1_ROOT))
+
+
+@given(st.lists(st.sampled_from(WORDS), max_size=12).map("".join) | st.text(max_size=40))
+def test_any_text_is_the_facts_of_a_host_or_refused_shortly(text: str) -> None:
+    try:
+        found = hosts.from_json("a-file", text)
+    except SpecError as error:
+        assert error.field == "host" and len(str(error)) < 500
+    else:
+        assert hosts.from_json("a-file", hosts.to_json(found)) == found
 
 
 NOWHERE = """
