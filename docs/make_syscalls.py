@@ -37,6 +37,8 @@ Flags and numbers have the kernel's names: `from minibox.syscalls import CLONE_N
 Descriptors are closed by exec, but for those of `dup3`. What is no call says so: `write_id_map`
 writes files, and the instructions of a filter are only data.
 
+[examples/container.py](examples/container.py) is a container of 100 lines, for root and for users.
+
 This page is made from `minibox/syscalls/` by `python docs/make_syscalls.py`.
 """
 
