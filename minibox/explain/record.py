@@ -130,9 +130,9 @@ def _check(names: set[str]) -> None:
                             + ", ".join(mechanisms))
 
 
-def sections(step: Step) -> dict[str, str]:
-    """The parts of a step's docstring, each in one line, with its values filled in."""
-    rest = (step.__doc__ or "").partition("\n")[2]
+def written(kind: type[Step]) -> dict[str, str]:
+    """The parts of the docstring of a kind of step, each in one line, as they are written."""
+    rest = (kind.__doc__ or "").partition("\n")[2]
     found: dict[str, str] = {}
     word = ""
     for line in rest.splitlines():
@@ -141,8 +141,13 @@ def sections(step: Step) -> dict[str, str]:
             word, line = first, text
         if word:
             found[word] = f"{found.get(word, '')} {line.strip()}".strip()
+    return found
+
+
+def sections(step: Step) -> dict[str, str]:
+    """The same of one step, with its values filled in."""
     values = {field: _mentioned(field, getattr(step, field)) for field in step.__fields__}
-    return {word: text.format_map(values) for word, text in found.items()}
+    return {word: text.format_map(values) for word, text in written(type(step)).items()}
 
 
 def _mentioned(field: str, value: object) -> str:

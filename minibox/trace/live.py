@@ -19,6 +19,7 @@ import time
 from errno import errorcode
 
 from minibox import __version__, engine, report
+from minibox.explain.record import mechanism_of
 from minibox.plan import encode
 from minibox.record import Record, replace
 from minibox.result import Result
@@ -429,7 +430,7 @@ def _steps(plan: Plan) -> Iterator[Traced]:
     for part in PARTS:
         for step in getattr(plan, part):
             yield Traced(number=number, part=part, by=ROLE_OF[part], name=name_of(type(step)),
-                         mechanism=step.mechanism, sentence=sentence(step),
+                         mechanism=mechanism_of(step), sentence=sentence(step),
                          state="not_reached", call="", errno="", begin_ns=None, end_ns=None,
                          waits=isinstance(step, Await), changes=None)
             number += 1

@@ -7,6 +7,7 @@ import time
 from html import escape
 
 from minibox.errors import visible
+from minibox.explain.record import written
 from minibox.pages import beside, page, shared_style
 from minibox.steps import KINDS, name_of
 from minibox.trace import words
@@ -99,14 +100,7 @@ def _mechanism(step: Traced) -> str:
 
 
 def sections(name: str) -> dict[str, str]:
-    """What the docstring of the kind of step called *name* has below its first line."""
+    """Why the kind of step called *name* is taken, and so on; a saved trace has not its fields."""
     kind = next((kind for kind in KINDS if name_of(kind) == name), None)
-    found: dict[str, str] = {}
-    last = ""
-    for line in ((kind and kind.__doc__) or "").splitlines()[1:]:
-        head, colon, rest = line.strip().partition(":")
-        if colon and head.isalpha() and head[0].isupper() and line.startswith("    " + head):
-            last, found[head] = head, rest.strip()
-        elif last and line.strip():
-            found[last] += " " + line.strip()
-    return {head: re.sub(r"\{(\w+)\}", r"\1", text) for head, text in found.items()}
+    return {} if kind is None else {
+        head: re.sub(r"\{(\w+)\}", r"\1", text) for head, text in written(kind).items()}
