@@ -45,8 +45,8 @@ This page is made from `minibox/syscalls/` by `python docs/make_syscalls.py`.
 SUBJECTS = (processes, mounts, privileges)
 SECTIONS = ("Errors", "Source", "Example")
 
-CALLS = {"prlimit": "prlimit64", "landlock_abi": "", "join_session_keyring": "keyctl"}
-"""The system call of a function, where that has another name; "": its errnos stand elsewhere."""
+CALLS = {"prlimit": "prlimit64", "join_session_keyring": "keyctl"}
+"""The system call of a function, where that has another name."""
 
 
 def signature(function: Callable[..., object]) -> str:

@@ -83,6 +83,12 @@ MEANINGS: dict[tuple[str, str], str] = {
     ("sethostname", "EPERM"): "You lack CAP_SYS_ADMIN in the user namespace that owns this UTS "
                               "namespace: it is still the one outside.",
     ("sethostname", "EINVAL"): "A host name has at most 64 bytes.",
+    ("write", "EPERM"): "A map is written once; an ordinary user may map the own id alone, in one "
+                        "line, and groups only after /proc/PID/setgroups says deny.",
+    ("write", "EINVAL"): "Each line of a map is: first id inside, first id outside, how many; no "
+                         "two may overlap, and ids outside must be mapped there.",
+    ("open", "EACCES"): "That process is another user's, or is not dumpable.",
+    ("open", "ENOENT"): "There is no such process in this PID namespace.",
     # mount(2), umount2(2), pivot_root(2), mount_namespaces(7)
     ("mount", "EPERM"): "You lack CAP_SYS_ADMIN in the user namespace that owns this mount "
                         "namespace; or the file system may not be mounted there; for proc: parts "
@@ -115,8 +121,17 @@ MEANINGS: dict[tuple[str, str], str] = {
     ("pivot_root", "ENOENT"): "The new root, or the old one's place, is not there.",
     ("chroot", "EPERM"): "You lack CAP_SYS_CHROOT in your user namespace.",
     ("chroot", "ENOENT"): "There is no such directory.",
+    ("chroot", "ENOTDIR"): "The new root must be a directory.",
+    ("chroot", "EACCES"): "A directory on the way may not be searched by this user.",
+    ("chdir", "ENOENT"): "There is no such directory, in this process's root.",
+    ("chdir", "ENOTDIR"): "It, or a part of the way to it, is no directory.",
+    ("chdir", "EACCES"): "It, or a directory on the way, may not be searched by this user.",
     ("open_tree", "EPERM"): "OPEN_TREE_CLONE takes CAP_SYS_ADMIN over this mount namespace.",
     ("open_tree", "EINVAL"): "The mount has locked ones in it: give AT_RECURSIVE.",
+    ("open_tree", "ENOENT"): "There is no such path.",
+    ("open_tree", "EBADF"): "The path is relative, and what it is relative to no descriptor.",
+    ("move_mount", "ENOENT"): "There is no such target: make the mount point first.",
+    ("move_mount", "ENOTDIR"): "A directory can only be attached to a directory, a file to a file.",
     ("move_mount", "EPERM"): "You lack CAP_SYS_ADMIN over this mount namespace.",
     ("move_mount", "EINVAL"): "The source is no mount, or the target is below it, or a parent is "
                               "shared.",
@@ -126,11 +141,18 @@ MEANINGS: dict[tuple[str, str], str] = {
                                  "mount of a file system that cannot be one.",
     ("fsopen", "ENODEV"): "The kernel does not know this type of file system.",
     ("fsopen", "EPERM"): "You lack CAP_SYS_ADMIN over this mount namespace.",
+    ("fsconfig", "EBUSY"): "It was made already, or a call before failed: begin with fsopen again.",
+    ("fsmount", "EINVAL"): "It is not made yet: FSCONFIG_CMD_CREATE comes first.",
+    ("fsmount", "EBUSY"): "It was mounted already, or could not be made.",
     ("fsconfig", "EINVAL"): "There is no such option, or its value is wrong.",
     ("fsconfig", "EPERM"): "The file system may not be mounted in this user namespace.",
     ("fsmount", "EPERM"): "You lack CAP_SYS_ADMIN; for proc: parts of the one outside are hidden.",
     ("openat2", "EXDEV"): "The path leads out of the directory, or onto another mount.",
     ("openat2", "ELOOP"): "There is a symbolic link in it, and those were not to be followed.",
+    ("openat2", "EINVAL"): "Flags or RESOLVE_... that this kernel does not know, or a mode without "
+                           "O_CREAT or O_TMPFILE.",
+    ("openat2", "EAGAIN"): "Something was renamed or mounted meanwhile, so it is not sure that the "
+                           "path stays within: try again.",
     ("openat2", "ENOENT"): "There is no such path below that directory.",
     # credentials(7), capabilities(7), setgroups(2)
     ("setresuid", "EPERM"): "An ordinary process may only take ids that it has; others take "
@@ -160,10 +182,17 @@ MEANINGS: dict[tuple[str, str], str] = {
                                           "on the network or scopes.",
     ("landlock_create_ruleset", "ENOMSG"): "It handles nothing.",
     ("landlock_add_rule", "EINVAL"): "The rule allows what the ruleset does not handle.",
+    ("landlock_add_rule", "EAFNOSUPPORT"): "This kernel has no TCP.",
+    ("landlock_add_rule", "EBADF"): "One of them is no descriptor; the first must be a ruleset.",
     ("landlock_add_rule", "EBADFD"): "That descriptor is no file or directory.",
     ("landlock_restrict_self", "EPERM"): "Set no_new_privs first, or have CAP_SYS_ADMIN.",
     ("landlock_restrict_self", "E2BIG"): "At most 16 rulesets can be stacked.",
     # the rest
+    ("dup3", "EBADF"): "The first is no open descriptor, or the second is above RLIMIT_NOFILE.",
+    ("dup3", "EINVAL"): "Both are the same descriptor.",
+    ("close_range", "EINVAL"): "The last is below the first.",
+    ("memfd_create", "EINVAL"): "A name has at most 249 bytes.",
+    ("memfd_create", "EMFILE"): "This process has as many descriptors as it may (RLIMIT_NOFILE).",
     ("keyctl", "EDQUOT"): "This user has as many keys as may be (/proc/sys/kernel/keys).",
     ("prlimit64", "EPERM"): "A hard limit can only be raised with CAP_SYS_RESOURCE on the host.",
     ("prlimit64", "EINVAL"): "The soft limit is above the hard one, or there is no such resource.",

@@ -30,12 +30,16 @@ class MS(enum.IntFlag):
     MS_REMOUNT = 32
     MS_NOSYMFOLLOW = 256
     MS_NOATIME = 1024
+    MS_NODIRATIME = 2048
     MS_BIND = 4096
     MS_MOVE = 8192
     MS_REC = 16384
+    MS_UNBINDABLE = 1 << 17
     MS_PRIVATE = 1 << 18
     MS_SLAVE = 1 << 19
     MS_SHARED = 1 << 20
+    MS_RELATIME = 1 << 21
+    MS_STRICTATIME = 1 << 24
 
 
 class MNT(enum.IntFlag):
@@ -54,6 +58,9 @@ class MOUNT_ATTR(enum.IntFlag):                                                 
     MOUNT_ATTR_NOSUID = 2
     MOUNT_ATTR_NODEV = 4
     MOUNT_ATTR_NOEXEC = 8
+    MOUNT_ATTR_NOATIME = 16
+    MOUNT_ATTR_STRICTATIME = 32
+    MOUNT_ATTR_NODIRATIME = 128
     MOUNT_ATTR_NOSYMFOLLOW = 0x200000
     MOUNT_ATTR_IDMAP = 0x100000
 
@@ -99,6 +106,7 @@ class PR(enum.IntEnum):
     PR_SET_PDEATHSIG = 1
     PR_GET_DUMPABLE = 3
     PR_SET_DUMPABLE = 4
+    PR_GET_KEEPCAPS = 7
     PR_SET_KEEPCAPS = 8
     PR_SET_NAME = 15
     PR_CAPBSET_READ = 23
@@ -140,6 +148,8 @@ class SECCOMP_RET(enum.IntEnum):                                                
     SECCOMP_RET_KILL_THREAD = 0
     SECCOMP_RET_TRAP = 0x30000
     SECCOMP_RET_ERRNO = 0x50000
+    SECCOMP_RET_USER_NOTIF = 0x7fc00000
+    SECCOMP_RET_TRACE = 0x7ff00000
     SECCOMP_RET_LOG = 0x7ffc0000
     SECCOMP_RET_ALLOW = 0x7fff0000
 
@@ -179,6 +189,13 @@ class LANDLOCK_ACCESS_NET(enum.IntFlag):                                        
 
     LANDLOCK_ACCESS_NET_BIND_TCP = 1
     LANDLOCK_ACCESS_NET_CONNECT_TCP = 2
+
+
+class LANDLOCK_SCOPE(enum.IntFlag):                                                 # noqa: N801
+    """What reaches nobody outside of the restricted. Source: landlock(7); Linux 6.12."""
+
+    LANDLOCK_SCOPE_ABSTRACT_UNIX_SOCKET = 1
+    LANDLOCK_SCOPE_SIGNAL = 2
 
 
 class CAP(enum.IntEnum):
@@ -228,7 +245,8 @@ class CAP(enum.IntEnum):
 
 
 FAMILIES = (CLONE, MS, MNT, MOUNT_ATTR, AT, MOVE_MOUNT, FSCONFIG, RESOLVE, PR, AMBIENT,
-            SECBIT, SECCOMP_RET, AUDIT_ARCH, LANDLOCK_ACCESS_FS, LANDLOCK_ACCESS_NET, CAP)
+            SECBIT, SECCOMP_RET, AUDIT_ARCH, LANDLOCK_ACCESS_FS, LANDLOCK_ACCESS_NET,
+            LANDLOCK_SCOPE, CAP)
 
 AT_FDCWD = -100
 """In the place of a directory's descriptor: the working directory."""

@@ -13,6 +13,7 @@ from minibox.syscalls.flags import (
     CAP,
     LANDLOCK_ACCESS_FS,
     LANDLOCK_ACCESS_NET,
+    LANDLOCK_SCOPE,
     PR,
     SECBIT,
 )
@@ -24,12 +25,16 @@ if TYPE_CHECKING:
     from enum import IntEnum
 
 __all__ = [
-    "prctl", "no_new_privs", "die_with_parent", "set_securebits", "drop_bounding", "raise_ambient",
-    "clear_ambient", "capget", "capset", "load", "mask", "jump_if_equal", "jump_if_at_least", "ret",
-    "syscall_number", "audit_arch", "seccomp", "landlock_abi", "landlock_create_ruleset",
-    "landlock_add_rule", "landlock_restrict_self", "join_session_keyring"]
+    "prctl", "no_new_privs", "die_with_parent", "set_dumpable", "set_child_subreaper",
+    "set_keepcaps", "set_securebits", "drop_bounding", "raise_ambient", "clear_ambient", "capget",
+    "capset", "load", "mask", "jump_if_equal", "jump_if_at_least", "ret", "syscall_number",
+    "audit_arch", "seccomp", "landlock_abi", "landlock_create_ruleset", "landlock_add_rule",
+    "landlock_add_port", "landlock_restrict_self", "join_session_keyring"]
 
 Instruction = tuple[int, int, int, int]
+
+RULE_NET_PORT = 2
+"""LANDLOCK_RULE_NET_PORT, younger than the headers that this may be built with."""
 
 
 def _known(kind: type[IntEnum], number: int) -> int:
@@ -66,6 +71,37 @@ def die_with_parent(signal: int) -> None:
     Example: `die_with_parent(signal.SIGKILL)`
     """
     prctl(PR.PR_SET_PDEATHSIG, signal)
+
+
+def set_dumpable(on: bool) -> None:
+    """May others of this user trace this process and read its /proc/PID? PR_SET_DUMPABLE.
+
+    An exec sets it again.
+    Errors: none.
+    Source: prctl(2), proc(5).
+    Example: `set_dumpable(False)`
+    """
+    prctl(PR.PR_SET_DUMPABLE, on)
+
+
+def set_child_subreaper(on: bool) -> None:
+    """Be the parent of descendants whose own has ended, as PID 1 is: PR_SET_CHILD_SUBREAPER.
+
+    Errors: none.
+    Source: prctl(2); Linux 3.4.
+    Example: `set_child_subreaper(True)`
+    """
+    prctl(PR.PR_SET_CHILD_SUBREAPER, on)
+
+
+def set_keepcaps(on: bool) -> None:
+    """Keep permitted capabilities when the last id that is 0 goes, until exec: PR_SET_KEEPCAPS.
+
+    Errors: EPERM where SECBIT_KEEP_CAPS_LOCKED is set.
+    Source: prctl(2), capabilities(7).
+    Example: `set_keepcaps(True); setresuid(1000, 1000, 1000)`
+    """
+    prctl(PR.PR_SET_KEEPCAPS, on)
 
 
 def set_securebits(bits: int) -> None:
@@ -250,7 +286,7 @@ def landlock_abi() -> int:
 def landlock_create_ruleset(files: int = 0, network: int = 0, scoped: int = 0) -> int:
     """A descriptor of a ruleset that refuses these accesses, but for what rules allow.
 
-    files: LANDLOCK_ACCESS_FS_...; network: LANDLOCK_ACCESS_NET_...; scoped: bits of Linux 6.12.
+    files: LANDLOCK_ACCESS_FS_...; network: LANDLOCK_ACCESS_NET_...; scoped: LANDLOCK_SCOPE_...
     Errors: EOPNOTSUPP, ENOSYS; EINVAL, E2BIG: this kernel does not know one.
     Source: landlock_create_ruleset(2), landlock(7); Linux 5.13.
     Example: `rules = landlock_create_ruleset(LANDLOCK_ACCESS_FS_WRITE_FILE)`
@@ -259,7 +295,7 @@ def landlock_create_ruleset(files: int = 0, network: int = 0, scoped: int = 0) -
     most = max(1, max((n + 1 for n, value in enumerate(values) if value), default=1))
     attributes = struct.pack(f"={most}Q", *values[:most])       # as long as it has to be
     return call("landlock_create_ruleset", ffi.from_buffer(attributes), len(attributes), 0, given=(
-        [LANDLOCK_ACCESS_FS(files), LANDLOCK_ACCESS_NET(network), scoped],))
+        [LANDLOCK_ACCESS_FS(files), LANDLOCK_ACCESS_NET(network), LANDLOCK_SCOPE(scoped)],))
 
 
 def landlock_add_rule(ruleset: int, fd: int, allowed: int) -> None:
@@ -272,6 +308,18 @@ def landlock_add_rule(ruleset: int, fd: int, allowed: int) -> None:
     rule = struct.pack("=Qi", int(allowed), fd)
     call("landlock_add_rule", ruleset, lib.LANDLOCK_RULE_PATH_BENEATH, ffi.from_buffer(rule), 0,
          given=(ruleset, "LANDLOCK_RULE_PATH_BENEATH", [LANDLOCK_ACCESS_FS(allowed), fd], 0))
+
+
+def landlock_add_port(ruleset: int, port: int, allowed: int) -> None:
+    """Allow a TCP port: LANDLOCK_ACCESS_NET_...; the same call as landlock_add_rule.
+
+    Errors: EINVAL: what the ruleset does not handle, or no port; EAFNOSUPPORT: no TCP here.
+    Source: landlock_add_rule(2), LANDLOCK_RULE_NET_PORT; Linux 6.7.
+    Example: `landlock_add_port(rules, 443, LANDLOCK_ACCESS_NET_CONNECT_TCP)`
+    """
+    rule = struct.pack("=QQ", int(allowed), port)
+    call("landlock_add_rule", ruleset, RULE_NET_PORT, ffi.from_buffer(rule), 0,
+         given=(ruleset, "LANDLOCK_RULE_NET_PORT", [LANDLOCK_ACCESS_NET(allowed), port], 0))
 
 
 def landlock_restrict_self(ruleset: int) -> None:

@@ -39,7 +39,7 @@ def clone3(flags: int, *, cgroup: int = -1, exit_signal: int = SIGCHLD) -> int:
 
     flags: CLONE_NEW...; cgroup: a descriptor of a cgroup v2 directory in which it is born (with
     CLONE_INTO_CGROUP). It returns twice, and Python does not know of it: have one thread only, and
-    in the child go straight to exec or os._exit.
+    leave the child by execve or os._exit. What is buffered is written first.
     Errors: EPERM without CLONE_NEWUSER or privilege; ENOSYS under some filters; ENOSPC, EAGAIN.
     Source: clone(2); Linux 5.3, CLONE_INTO_CGROUP 5.7.
     Example: `pid = clone3(CLONE_NEWUSER | CLONE_NEWPID)`
@@ -211,7 +211,8 @@ def write_id_map(pid: int | str, uids: Iterable[tuple[int, int, int]],
     """Write the maps of the user namespace of *pid* or "self", once: (inside, outside, count) each.
 
     An ordinary user may map the own ids only, one each, and groups only after setgroups is denied.
-    Errors: OSError with the file: EPERM: not one's own ids, or written before.
+    Errors: of open and write, with the file: EPERM: not one's own ids, or written before; ENOENT,
+    EACCES: not one's own process.
     Source: user_namespaces(7); Linux 3.8, setgroups 3.19.
     Example: `write_id_map("self", [(0, uid, 1)], [(0, gid, 1)])`
     """
@@ -220,11 +221,9 @@ def write_id_map(pid: int | str, uids: Iterable[tuple[int, int, int]],
         files.append((name, "".join(f"{inside} {outside} {count}\n"
                                     for inside, outside, count in triples)))
     for name, text in files:
-        fd = os.open(f"/proc/{pid}/{name}", os.O_WRONLY | os.O_CLOEXEC)
+        path = f"/proc/{pid}/{name}"
+        fd = by_python("open", os.open, path, os.O_WRONLY, given=(path, "O_WRONLY"))
         try:
-            os.write(fd, text.encode())
-        except OSError as error:
-            raise OSError(error.errno, f"/proc/{pid}/{name}: {error.strerror}, as {text!r} was "
-                          "written") from None
+            by_python("write", os.write, fd, text.encode(), given=(path, text))
         finally:
             os.close(fd)

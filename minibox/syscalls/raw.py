@@ -36,9 +36,11 @@ def _for_c(argument: Any) -> Any:
     return argument
 
 
-def by_python(name: str, function: Callable[..., T], *arguments: Any) -> T:
+def by_python(name: str, function: Callable[..., T], *arguments: Any,
+              given: tuple[Any, ...] | None = None) -> T:
     """A call that Python must know of, such as fork, with the same error."""
     try:
         return function(*arguments)
     except OSError as error:
-        raise SyscallError(name, arguments, error.errno or 0) from None
+        shown = arguments if given is None else given
+        raise SyscallError(name, shown, error.errno or 0) from None

@@ -179,12 +179,10 @@ def use_write_id_map() -> None:
     unshare(CLONE_NEWUSER)
     write_id_map("self", [(7, 0, 1)], [(8, 0, 1)])
     assert (os.getuid(), os.getgid()) == (7, 8)
-    try:
-        write_id_map("self", [(7, 0, 1)], [(8, 0, 1)], deny_setgroups=False)
-    except OSError as error:
-        assert error.errno == errno.EPERM and "/proc/self/uid_map" in str(error)
-    else:
-        raise AssertionError("an id map was written twice")
+    refused("write", errno.EPERM, ("/proc/self/uid_map", "7 0 1\n"),
+            write_id_map, "self", [(7, 0, 1)], [(8, 0, 1)], deny_setgroups=False)
+    refused("open", errno.ENOENT, (f"/proc/{NOBODY}/setgroups", "O_WRONLY"),
+            write_id_map, NOBODY, [], [])
 
 
 # ---- mounts --------------------------------------------------------------------------------------
@@ -351,6 +349,28 @@ def use_die_with_parent() -> None:
     assert waitpid(orphan) == (orphan, -signal.SIGKILL)
 
 
+def use_set_dumpable() -> None:
+    set_dumpable(False)
+    assert prctl(PR_GET_DUMPABLE) == 0
+    set_dumpable(True)
+    assert prctl(PR_GET_DUMPABLE) == 1
+
+
+def use_set_child_subreaper() -> None:
+    """The child of a child that has ended becomes ours."""
+    set_child_subreaper(True)
+    assert apart(lambda: child(lambda: None)) == 0
+    assert waitpid(-1)[1] == 0
+    refused("waitpid", errno.ECHILD, (-1, 0), waitpid, -1)
+
+
+def use_set_keepcaps() -> None:
+    set_keepcaps(True)
+    assert prctl(PR_GET_KEEPCAPS) == 1
+    set_securebits(SECBIT_KEEP_CAPS_LOCKED)
+    refused("prctl", errno.EPERM, (PR_SET_KEEPCAPS, 1, 0, 0), set_keepcaps, True)
+
+
 def use_set_securebits() -> None:
     set_securebits(SECBIT_NOROOT | SECBIT_NOROOT_LOCKED)
     assert prctl(PR_GET_SECUREBITS) == SECBIT_NOROOT | SECBIT_NOROOT_LOCKED
@@ -488,6 +508,14 @@ def use_landlock_add_rule() -> None:
     refused("landlock_add_rule", errno.EINVAL,
             (rules, "LANDLOCK_RULE_PATH_BENEATH", [LANDLOCK_ACCESS_FS_MAKE_DIR, here], 0),
             landlock_add_rule, rules, here, LANDLOCK_ACCESS_FS_MAKE_DIR)
+
+
+def use_landlock_add_port() -> None:
+    rules = landlock_create_ruleset(network=LANDLOCK_ACCESS_NET_BIND_TCP)
+    landlock_add_port(rules, 80, LANDLOCK_ACCESS_NET_BIND_TCP)
+    refused("landlock_add_rule", errno.EINVAL,
+            (rules, "LANDLOCK_RULE_NET_PORT", [LANDLOCK_ACCESS_NET_CONNECT_TCP, 80], 0),
+            landlock_add_port, rules, 80, LANDLOCK_ACCESS_NET_CONNECT_TCP)
 
 
 def use_landlock_restrict_self() -> None:

@@ -30,7 +30,7 @@ from minibox.syscalls import (
     setns,
 )
 from minibox.syscalls.errors import MEANINGS
-from minibox.syscalls.flags import MS, text
+from minibox.syscalls.flags import CONSTANTS, MS, text
 
 
 def test_a_refused_call_says_itself_its_arguments_and_what_the_errno_means() -> None:
@@ -109,9 +109,55 @@ def test_what_is_public_is_there() -> None:
 
 def test_each_meaning_is_of_a_call_that_there_is_and_of_an_errno() -> None:
     calls = {call for call, _ in MEANINGS}
-    known = {name.removeprefix("mb_") for name in dir(lib)} | {"fork", "kill", "waitpid"}
-    assert calls - known == {"execve"} and len(MEANINGS) >= 60
+    known = {name.removeprefix("mb_") for name in dir(lib)}
+    assert calls - known == {"chdir", "execve", "fork", "kill", "open", "waitpid", "write"}
+    assert len(MEANINGS) >= 60
     assert [name for _, name in MEANINGS if not hasattr(errno, name)] == []
+
+
+OTHER_CALLS = {"prlimit": ("prlimit64",), "write_id_map": ("open", "write"),
+               "landlock_abi": ("landlock_create_ruleset",),
+               "landlock_add_port": ("landlock_add_rule",), "join_session_keyring": ("keyctl",)}
+OTHER_CALLS |= dict.fromkeys(
+    ("die_with_parent", "set_keepcaps", "set_securebits", "drop_bounding", "raise_ambient"),
+    ("prctl",))
+"""Functions that are not called as the system calls that they make."""
+
+
+@pytest.mark.parametrize("name", syscalls.FUNCTIONS)
+def test_each_errno_that_a_docstring_names_has_a_meaning(name: str) -> None:
+    said = (inspect.getdoc(getattr(syscalls, name)) or "").partition("Errors:")[2]
+    named = set(re.findall(r"\bE[A-Z0-9]{3,}\b", said.partition("Source:")[0]))
+    calls = OTHER_CALLS.get(name, (name,))
+    assert named - {of for call, of in MEANINGS if call in calls} == set()
+
+
+HEADERS = (
+    ("linux/audit.h", "linux/capability.h", "linux/fcntl.h", "linux/landlock.h", "linux/mount.h",
+     "linux/openat2.h", "linux/prctl.h", "linux/sched.h", "linux/seccomp.h", "linux/securebits.h"),
+    ("sys/mount.h",))
+"""Of the kernel, and of libc what only that has: together they do not compile everywhere."""
+
+
+@pytest.mark.needs("gcc")
+def test_every_constant_has_the_kernels_value(tmp_path: Path) -> None:
+    found = {}
+    for number, headers in enumerate(HEADERS):
+        lines = [f"#include <{header}>" for header in ("stdio.h", *headers)]
+        lines += ["#define SAY(name) printf(#name \" %lld\\n\", (long long)(name))",
+                  "int main(void) {"]
+        for name in CONSTANTS:
+            enumerated = name.startswith("FSCONFIG_") and number == 0
+            lines += [f"SAY({name});"] if enumerated else [
+                f"#ifdef {name}", f"SAY({name});", "#endif"]
+        source = tmp_path / f"constants{number}.c"
+        source.write_text("\n".join([*lines, "}", ""]))
+        subprocess.run(["gcc", "-D_GNU_SOURCE", "-o", tmp_path / "program", source], check=True)
+        said = subprocess.run([tmp_path / "program"], check=True, capture_output=True, text=True)
+        found |= {name: int(value) for name, value in map(str.split, said.stdout.splitlines())}
+    young = {name for name in CONSTANTS if name.startswith("LANDLOCK_")}
+    assert set(CONSTANTS) - set(found) <= young
+    assert found == {name: int(getattr(syscalls, name)) for name in found}
 
 
 def test_the_page_is_as_it_would_be_written() -> None:
