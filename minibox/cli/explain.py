@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 
 from minibox.cli.options import UsageError, parse
-from minibox.errors import HostError, SpecError
+from minibox.errors import HostError, SpecError, visible
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -14,10 +14,12 @@ if TYPE_CHECKING:
     from minibox.cli.options import Values
     from minibox.facts import Host
     from minibox.plan import Plan
+    from minibox.spec import BoxSpec
 
 PAGE = """\
 usage: minibox explain [OPTION]... run [OPTION]... [--] PROGRAM [ARGUMENT]...
        minibox explain [OPTION]... plan FILE
+       minibox explain --as TOOL run [OPTION]... [--] PROGRAM [ARGUMENT]...
        minibox explain --save-host FILE
 
 Say how `minibox run` with these options would make its box, in order, without making it: what each
@@ -28,11 +30,17 @@ step does, why, what leaks without it, which privilege it needs, and where that 
       --only NAME ...     only steps of these names or mechanisms; several with commas
       --json              the same for a program to read
       --svg FILE          draw the box instead, as a picture; what --only names stands out
+      --as TOOL           the command by which unshare, bwrap or systemd-run come nearest to this
+                          box, or config.json for runc; on stderr, what they do not do
       --host FILE         for another host, whose facts are in FILE; this one is not looked at
       --save-host FILE    write this host's facts there, for --host elsewhere
   -h, --help              show this; `minibox run --help` shows the options of run
 
 minibox explain --zoom mechanisms run -m 64M -- ./untrusted
+"""
+
+AS = """
+      --as TOOL  as above, among the options of run
 """
 
 
@@ -48,6 +56,10 @@ def main(argv: Sequence[str]) -> int:
         from minibox.explain.hosts import save
 
         save(this_host(), options["save-host"])
+        return 0
+    tool = options.get("as") or as_option(rest)
+    if tool:
+        by_other_means(tool, options, rest)
         return 0
     plan = asked_for(options, rest)
     if plan is None:
@@ -119,20 +131,58 @@ def asked_for(options: Values, rest: Sequence[str]) -> Plan | None:
             raise no_facts(error) from error
     from minibox.compiler import compile
     from minibox.explain.hosts import load
+
+    spec = requested(rest[1:], here=False)
+    return compile(spec, load(options["host"])) if spec else None
+
+
+def as_option(rest: Sequence[str]) -> str | None:
+    """`--as TOOL` among the options of run."""
+    from minibox.cli import run
+
+    if rest[:1] != ["run"]:
+        return None
+    return parse(run.PAGE + AS, rest[1:])[0].get("as")
+
+
+def by_other_means(tool: str, options: Values, rest: Sequence[str]) -> None:
+    """The command of another tool on stdout; on stderr what it lacks, and does otherwise."""
+    from minibox.explain.elsewhere import remarks, translate
+    from minibox.explain.hosts import load
+
+    for other in ("json", "zoom", "only", "svg"):
+        if other in options:
+            raise UsageError(f"--as writes a command: leave --{other} out")
+    if rest[:1] != ["run"]:
+        raise UsageError("--as is for run, such as: minibox explain --as bwrap run -- /bin/true")
+    spec = requested(rest[1:], here="host" not in options)
+    if spec is None:
+        return
+    host = load(options["host"]) if "host" in options else this_host()
+    found = translate(tool, spec, host)
+    sys.stdout.write(found.config or found.shell())
+    sys.stdout.flush()
+    for line in remarks(found):
+        print(visible(line), file=sys.stderr)
+
+
+def requested(argv: Sequence[str], *, here: bool) -> BoxSpec | None:
+    """The box that options of run ask for; None when they ask for help. here: on this machine."""
+    from minibox.cli import run
     from minibox.request import box_spec
 
-    told, command = parse(run.PAGE, rest[1:])
+    told, command = parse(run.PAGE + AS, argv)
     if told.get("help"):
         print(run.PAGE, end="")
         return None
     if not command:
         raise UsageError("name a program to run, such as: minibox explain run -- /bin/sh")
     for option in told:
-        if option.startswith("device"):
+        if option.startswith("device") and not here:
             raise SpecError(option, told[option][0], "only the host knows which device that is: "
                             "save the plan there by `minibox plan --output FILE run ...`, and see "
                             "`minibox explain plan FILE` here")
-    return compile(box_spec(command, here=False, **run.arguments(told)), load(options["host"]))
+    return box_spec(command, here=here, **run.arguments(told))
 
 
 def saved(path: str) -> Plan:

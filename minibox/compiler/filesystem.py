@@ -138,13 +138,13 @@ def _skeleton(draft: Draft) -> None:
     enter += [MakeDir(target=path, mode=mode) for path, mode in SKELETON]
     enter.append(MakeDir(target="/root", mode=0o700))
     if uid:
-        enter.append(MakeDir(target=home(draft), mode=0o700, uid=uid, gid=gid))
+        enter.append(MakeDir(target=home(spec), mode=0o700, uid=uid, gid=gid))
     for one in draft.host.system_paths:
         if one.kind == "link":
             enter.append(MakeLink(target=one.path, to=one.to))
         elif one.kind == "file":
             enter.append(CopyFile(source=one.path, target=one.path))
-    person = f"box:x:{uid}:{gid}:box:{home(draft)}:/bin/sh\n" if uid else ""
+    person = f"box:x:{uid}:{gid}:box:{home(spec)}:/bin/sh\n" if uid else ""
     crowd = f"box:x:{gid}:\n" if gid else ""
     enter += [
         MakeFile(target="/etc/passwd", content="root:x:0:0:root:/root:/bin/sh\n" + person

@@ -59,7 +59,7 @@ def writable(draft: Draft) -> tuple[str, ...]:
     found = ["/dev", *(mount.target for mount in spec.mounts if not mount.read_only)]
     if not spec.read_only:
         ours = spec.rootfs == HOST_VIEW and spec.keep is None
-        found += (*PLACES, home(draft), *_unless_root(spec.workdir)) if ours else ("/",)
+        found += (*PLACES, home(spec), *_unless_root(spec.workdir)) if ours else ("/",)
     return tuple(dict.fromkeys(place for place in found
                                if place == "/" or not _below(place, found)))
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from minibox.compiler.draft import Draft
 from minibox.compiler.ids import inside
 from minibox.errors import HostError
-from minibox.spec import HOST_VIEW
+from minibox.spec import HOST_VIEW, BoxSpec
 from minibox.steps import (
     ChangeDir,
     CloneApp,
@@ -91,17 +91,17 @@ def choose_directory(draft: Draft) -> None:
     draft.app.append(ChangeDir(path=draft.spec.workdir))
 
 
-def environment(draft: Draft) -> dict[str, str]:
+def environment(spec: BoxSpec) -> dict[str, str]:
     """The few defaults, and what was asked for on top of them."""
-    defaults = {"PATH": PATH, "HOME": home(draft), "LANG": "C.UTF-8"}
-    if draft.spec.terminal:
+    defaults = {"PATH": PATH, "HOME": home(spec), "LANG": "C.UTF-8"}
+    if spec.terminal:
         defaults["TERM"] = "xterm"
-    return defaults | dict(draft.spec.environment)
+    return defaults | dict(spec.environment)
 
 
-def home(draft: Draft) -> str:
+def home(spec: BoxSpec) -> str:
     """A directory of the user's own; only in the host's view do we know of one but root's."""
-    return "/root" if draft.ids.uid == 0 else "/home/box" if draft.spec.rootfs == HOST_VIEW else "/"
+    return "/root" if spec.user.uid == 0 else "/home/box" if spec.rootfs == HOST_VIEW else "/"
 
 
 def inherit_nothing(draft: Draft) -> None:
@@ -114,7 +114,7 @@ def inherit_nothing(draft: Draft) -> None:
 
 
 def execute(draft: Draft) -> None:
-    values = environment(draft)
+    values = environment(draft.spec)
     draft.app.append(Exec(argv=draft.spec.argv, path=values["PATH"],
                           environment=tuple(f"{name}={value}" for name, value in values.items()),
                           inherit_signals=not draft.has("signals")))

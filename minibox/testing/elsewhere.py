@@ -7,7 +7,6 @@ is None, and a verdict that they cannot give is CannotExpress too.
 
 from __future__ import annotations
 
-import json
 import os
 import shutil
 import signal
@@ -19,7 +18,6 @@ from typing import TYPE_CHECKING, Any
 
 from minibox.compiler.process import PATH
 from minibox.errors import HostError, MiniboxError, SpecError
-from minibox.probe import runtimes
 from minibox.request import box_spec
 from minibox.result import Usage, signal_name
 from minibox.saved import SavedResult
@@ -29,7 +27,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
     from minibox.box import Argument
-    from minibox.spec import BoxSpec, Mount
+    from minibox.explain.elsewhere.draft import Translation
+    from minibox.spec import BoxSpec
 
 NAMES = ("minibox", "bwrap", "runc", "none")
 
@@ -41,7 +40,6 @@ EXPRESSED: Mapping[str, frozenset[str]] = {
 """The options that each runtime has a word for."""
 
 CGROUP_CAPS = frozenset({"memory", "pids", "cpus", "cpuset"})
-CPU_PERIOD_US = 100_000
 ENDS_WITHIN_S = 5.0
 
 
@@ -157,83 +155,28 @@ def _none(spec: BoxSpec, _place: str) -> tuple[list[str], list[str]]:
 
 
 def _bwrap(spec: BoxSpec, _place: str) -> tuple[list[str], list[str]]:
-    words = runtimes.bwrap_view()
-    for one in needs.machine().system_paths:
-        if one.path.startswith("/etc/"):
-            words += ["--ro-bind-try", one.path, one.path]
-    for mount in spec.mounts:
-        words += (["--tmpfs", mount.target] if mount.type == "tmpfs" else
-                  ["--ro-bind" if mount.read_only else "--bind", mount.source, mount.target])
-    if "net" in spec.share:
-        words.append("--share-net")
-    words += ["--hostname", spec.hostname, "--chdir", spec.workdir]
-    gid = spec.user.uid if spec.user.gid is None else spec.user.gid
-    return [*words, "--uid", str(spec.user.uid), "--gid", str(gid), "--", *spec.argv], []
+    return [*_translated("bwrap", spec).argv], []
 
 
 def _runc(spec: BoxSpec, place: str) -> tuple[list[str], list[str]]:
-    """A bundle by runc's own configuration, with a view of the host's programs."""
-    limits = spec.limits
-    caps = (limits.memory_bytes, limits.pids, limits.cpus, limits.cpuset)
-    if os.getuid() != 0 and any(one is not None for one in caps):
-        raise CannotExpress("runc", "caps for a user without root")
-    _, config = runtimes.bundle_of("runc", place)
-    root = f"{place}/root"
-    os.mkdir(root)
-    for one in needs.machine().system_paths:
-        if one.kind == "link":
-            os.makedirs(os.path.dirname(f"{root}{one.path}"), exist_ok=True)
-            os.symlink(one.to, f"{root}{one.path}")
-        else:
-            config["mounts"].append(_bind(one.path, one.path, read_only=True))
-    config["mounts"].append({"destination": "/tmp", "type": "tmpfs", "source": "tmpfs",
-                             "options": ["nosuid", "nodev", "mode=1777"]})
-    config["mounts"] += map(_mount, spec.mounts)
-    config["hostname"] = spec.hostname
-    config["root"] = {"path": root, "readonly": False}
-    gid = spec.user.uid if spec.user.gid is None else spec.user.gid
-    config["process"] |= {
-        "terminal": False, "args": [*spec.argv], "cwd": spec.workdir,
-        "user": {"uid": spec.user.uid, "gid": gid},
-        "env": [f"{name}={value}" for name, value in
-                ({"PATH": PATH, "HOME": "/root", "LANG": "C.UTF-8"}
-                 | dict(spec.environment)).items()]}
-    if "net" in spec.share:
-        config["linux"]["namespaces"] = [one for one in config["linux"]["namespaces"]
-                                         if one["type"] != "network"]
-    config["linux"].setdefault("resources", {}).update(_resources(spec))
+    """A bundle in *place*."""
+    os.mkdir(f"{place}/root")
     with open(f"{place}/config.json", "w") as file:
-        json.dump(config, file)
+        file.write(_translated("runc", spec).config)
     name = f"minibox-{os.path.basename(place)}"
     runc = ["runc", "--root", f"{place}/state"]
     return ([*runc, "run", "--bundle", place, name], [*runc, "delete", "--force", name])
 
 
-def _resources(spec: BoxSpec) -> dict[str, Any]:
-    limits = spec.limits
-    found: dict[str, Any] = {}
-    if limits.memory_bytes is not None:
-        found["memory"] = {"limit": limits.memory_bytes, "swap": limits.memory_bytes}
-    if limits.pids is not None:
-        found["pids"] = {"limit": limits.pids}
-    cpu: dict[str, Any] = {}
-    if limits.cpus is not None:
-        cpu = {"quota": int(limits.cpus * CPU_PERIOD_US), "period": CPU_PERIOD_US}
-    if limits.cpuset is not None:
-        cpu["cpus"] = ",".join(map(str, limits.cpuset))
-    return found | ({"cpu": cpu} if cpu else {})
+def _translated(runtime: str, spec: BoxSpec) -> Translation:
+    """The box in the runtime's words; only its wall time is kept from here."""
+    from minibox.explain.elsewhere import translate
 
-
-def _mount(mount: Mount) -> dict[str, Any]:
-    if mount.type == "tmpfs":
-        return {"destination": mount.target, "type": "tmpfs", "source": "tmpfs",
-                "options": ["nosuid", "nodev", f"mode={mount.mode:o}"]}
-    return _bind(mount.source, mount.target, mount.read_only)
-
-
-def _bind(source: str, target: str, read_only: bool) -> dict[str, Any]:
-    return {"destination": target, "type": "bind", "source": source,
-            "options": ["rbind", "nosuid", "nodev", "ro" if read_only else "rw"]}
+    found = translate(runtime, spec, needs.machine())
+    for one in found.beyond:
+        if one.field != "limits.walltime_s":
+            raise CannotExpress(runtime, f"{one.field}={one.value}: {one.why}")
+    return found
 
 
 _COMMANDS = {"none": _none, "bwrap": _bwrap, "runc": _runc}

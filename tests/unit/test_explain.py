@@ -374,3 +374,14 @@ def test_a_picture_that_cannot_be_written_is_one_line(tmp_path) -> None:
     done = nowhere("explain", "--svg", str(tmp_path), "--host", host, "run", "true")
     assert done.returncode == 125
     assert done.stderr.startswith("minibox: svg") and "Is a directory" in done.stderr
+
+
+@pytest.mark.parametrize("tool", ["unshare", "bwrap", "runc", "systemd-run"])
+def test_another_tools_command_is_told_for_another_host(tool: str, tmp_path) -> None:
+    path = str(tmp_path / "host.json")
+    hosts.save(HOST_V1_ROOT, path)
+    asked = ("--memory", "64M", "--output-limit", "1M", "--", "true")
+    done = nowhere("explain", "--host", path, "run", "--as", tool, *asked)
+    assert (done.returncode, tool in done.stdout or tool == "runc") == (0, True)
+    assert f"limits.output_bytes=1048576: {tool} has no word for it" in done.stderr
+    assert nowhere("explain", "--as", tool, "--host", path, "run", *asked).stdout == done.stdout
