@@ -140,6 +140,21 @@ class Subject:
     def command(self) -> tuple[str, ...]:
         return tuple(self._text("cmdline").rstrip("\0").split("\0"))
 
+    @property
+    def descriptors(self) -> dict[int, str]:
+        """What it has open: number to what it leads to."""
+        found = {}
+        for name in os.listdir(f"/proc/{self.pid}/fd"):
+            with suppress(FileNotFoundError):
+                found[int(name)] = os.readlink(f"/proc/{self.pid}/fd/{name}")
+        return found
+
+    @property
+    def pss_kib(self) -> int:
+        """What it costs in memory: a page that N processes share counts for one Nth of it."""
+        return next((int(line.split()[1]) for line in lines(self._text("smaps_rollup"))
+                     if line.startswith("Pss:")), 0)
+
     def text(self, name: str) -> str:
         """A file below /proc/PID that there is no better way to read, such as "net/dev"."""
         return self._text(name)
