@@ -207,6 +207,8 @@ class Session:
         """Wait until it ends (True), or its witness has done what should have ended it (False)."""
         while self.process.poll() is None:
             with suppress(ProcessLookupError):
+                if self._holder != self.nonce and witnesses(self.process.pid, self._holder):
+                    return True
                 found = witnesses(self.process.pid, self.nonce)
                 if found and found[0].board(self.nonce) is not None:
                     return False

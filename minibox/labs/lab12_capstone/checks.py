@@ -42,13 +42,13 @@ def root(bench: Bench) -> str:
     with bench.container("write=/escape:1") as box:
         command = box.witness()
         points = sorted(one.point for one in command.mounts)
+        expect(box.answers()["write=/escape:1"].detail == str(errno.EROFS), "writable-root",
+               "a file could be made in /, or was refused for another reason than its being "
+               "read-only")
         expect(command.names("/") == tuple(sorted(PLACES)), "wrong-root",
                f"/ has {', '.join(command.names('/')[:12])}")
         rest = [point for point in points if not point.startswith(("/tmp", "/proc", "/dev"))]
         expect(rest == ["/"], "old-root", f"still mounted: {', '.join(rest[:8])}")
-        expect(box.answers()["write=/escape:1"].detail == str(errno.EROFS), "writable-root",
-               "a file could be made in /, or was refused for another reason than its being "
-               "read-only")
         proc = command.mount("/proc")
         expect(proc is not None and proc.type == "proc", "no-proc", "there is no proc on /proc")
         return f"mounts: {', '.join(points)}"
@@ -121,13 +121,15 @@ def end(bench: Bench) -> str:
 @check("caps", points=2)
 def caps(bench: Bench) -> str:
     """It is at most 32 processes and 64 MiB, and its cgroups go with it."""
-    with delegated("memory", "pids") as group:
-        with bench.container("fork=60", "gate=", "memory=100000000", group=group, hold=True) as box:
-            made = len(box.pass_gate().descendants())
-            expect(made < 32, "no-caps", f"{made} children of the command were made")
-            box.held()
-            expect(not group.made("pids") and not group.made("memory"), "left-cgroup",
-                   "its cgroup is still there")
+    with delegated("memory", "pids") as group, bench.container(
+            "fork=60", "gate=", "memory=100000000", group=group, hold=True) as box:
+        made = len(box.pass_gate().descendants())
+        expect(made < 32, "no-caps", f"{made} children of the command were made")
+        expect(box.ends(), "no-memory-cap", "the command was given 100 MB")
+        _, code = box.held()
+        expect(code == 128 + 9, "status-lost", f"killed for its memory, but the status is {code}")
+        expect(not group.made("pids") and not group.made("memory"), "left-cgroup",
+               "its cgroup is still there")
         return f"{made} children, then fork is refused; 100 MB killed it"
 
 

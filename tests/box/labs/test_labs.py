@@ -23,8 +23,6 @@ from minibox.labs.lab import labs
 
 WRONG = Path(__file__).with_name("wrong")
 
-CGROUPS = ("cgroup.memory", "cgroup.pids", "cgroup.cpu")
-
 LABS = pytest.mark.parametrize("lab", labs(), ids=lambda lab: lab.name)
 
 
@@ -69,28 +67,32 @@ def graded(caller, lab) -> tuple[int, dict[str, Score]]:
     return done.returncode, {one.submission: one for one in read_scores(where / "results.jsonl")}
 
 
-def hold_and_fail_as_they_must(lab, scores: dict[str, Score]) -> None:
-    assert [one for one in scores["solution"].findings if one.state != HOLDS] == []
+def hold_and_fail_as_they_must(lab, scores: dict[str, Score], cgroups: bool = True) -> None:
+    """cgroups: whether there are any; else what needs them is judged by nobody, with the mend."""
+    lacking = {one.check for one in scores["solution"].findings if one.state == UNGRADABLE}
+    assert all("delegate" in one.evidence and not cgroups for one in scores["solution"].findings
+               if one.state == UNGRADABLE), scores["solution"].findings
+    assert {one.state for score in scores.values() for one in score.findings
+            if one.check in lacking} <= {UNGRADABLE}
+    assert {one.state for one in scores["solution"].findings} <= {HOLDS, UNGRADABLE}
     for check in lab.checks:
         found = scores[f"reference-{check.broken}"].findings
-        assert [one.state for one in found if one.check == check.id] == [LEAKS]
+        states = [one.state for one in found if one.check == check.id]
+        assert states == [UNGRADABLE if check.id in lacking else LEAKS]
     for path in (WRONG / lab.name).glob("*.py"):
-        assert failed(scores[path.stem]) == expected(path)[1], scores[path.stem].findings
+        fails = {one for one in expected(path)[1] if one[0] not in lacking}
+        assert failed(scores[path.stem]) == fails, (path.stem, scores[path.stem].findings)
 
 
 @LABS
 def test_each_submission_fails_for_its_own_reason_and_the_solution_holds(boxed, lab):
-    status, scores = graded(boxed, lab)
-    if status == 2 and boxed.name == "user" and any(one in lab.needs for one in CGROUPS):
-        findings = [one for score in scores.values() for one in score.findings]
-        assert {one.state for one in findings} == {UNGRADABLE}
-        assert all("delegate" in one.evidence for one in findings)
-    else:
-        hold_and_fail_as_they_must(lab, scores)
+    _, scores = graded(boxed, lab)
+    own_cgroups = boxed.name == "root" or os.geteuid() != 0
+    hold_and_fail_as_they_must(lab, scores, cgroups=own_cgroups)
 
 
 @pytest.mark.needs("delegation")
-@pytest.mark.parametrize("lab", [lab for lab in labs() if set(CGROUPS) & set(lab.needs)],
+@pytest.mark.parametrize("lab", [lab for lab in labs() if lab.number in (7, 8, 12)],
                          ids=lambda lab: lab.name)
 def test_a_user_to_whom_cgroups_are_delegated_is_graded_on_them(user_boxed, delegated, lab):
     hold_and_fail_as_they_must(lab, graded(user_boxed, lab)[1])

@@ -100,35 +100,39 @@ def look_after(command: list[str]) -> int:
             return status if status >= 0 else 128 - status
 
 
+def start(root: str, command: list[str], gate: int) -> None:
+    """In the child: once our ids are mapped and our cgroup is ours, go on; never return."""
+    try:
+        if os.read(gate, 1):                                # nothing: who should say so is dead
+            sc.sethostname("box")
+            enter_root(root)
+            os._exit(look_after(command))
+    except OSError as error:
+        os.write(2, f"box.py: {error}\n".encode())
+    os._exit(125)
+
+
 CACHE = bytearray(b"x") * (100 << 20)                      # it may come in handy
 
 
-def start(root: str, command: list[str]) -> None:
-    """In the child, which must not tidy up as its parent does."""
-    try:
-        sc.sethostname("box")
-        enter_root(root)
-        os._exit(look_after(command))
-    except OSError as error:
-        os.write(2, f"box.py: {error}\n".encode())
-        os._exit(125)
-
-
 def main(root: str, command: list[str]) -> int:
-    uid, gid, groups = os.getuid(), os.getgid(), cap_resources()
-    for group in groups:
-        (group / "cgroup.procs").write_text("0")            # we count as well: two more processes
+    groups = cap_resources()
+    gate, opener = os.pipe()
     try:
-        sc.unshare(sc.CLONE_NEWUSER | sc.CLONE_NEWNS | sc.CLONE_NEWPID | sc.CLONE_NEWNET
-                   | sc.CLONE_NEWIPC | sc.CLONE_NEWUTS)
-        sc.write_id_map("self", [(0, uid, 1)], [(0, gid, 1)])
-        pid = sc.fork()                                     # the first child is PID 1
+        # The child is born as PID 1; we stay outside, where the cgroups can be removed at the end.
+        pid = sc.clone3(sc.CLONE_NEWUSER | sc.CLONE_NEWNS | sc.CLONE_NEWPID | sc.CLONE_NEWNET
+                        | sc.CLONE_NEWIPC | sc.CLONE_NEWUTS)
         if pid == 0:
-            start(root, command)
-        return sc.waitpid(pid)[1]
+            os.close(opener)
+            start(root, command, gate)
+        for group in groups:
+            (group / "cgroup.procs").write_text(str(pid))   # it waits: nothing has escaped yet
+        sc.write_id_map(pid, [(0, os.getuid(), 1)], [(0, os.getgid(), 1)])
+        os.write(opener, b"go")
+        status = sc.waitpid(pid)[1]
+        return status if status >= 0 else 128 - status
     finally:
-        for group in groups:                                # out again, or it could not be removed
-            Path("/cgroup", "" if V2 else group.parent.name, "start/cgroup.procs").write_text("0")
+        for group in groups:
             group.rmdir()
 
 
