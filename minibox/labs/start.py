@@ -26,6 +26,21 @@ def start(lab: Lab, where: Path) -> None:
                 target.parent.mkdir(parents=True, exist_ok=True)
                 shutil.copyfile(path, target)
         (where / "README.md").write_text(lab.text)
+        (where / "picture.svg").write_text(picture(lab))
     except OSError as error:
         raise SpecError("directory", str(where),
                         f"it cannot be written: {os.strerror(error.errno or 0)}") from error
+
+
+def picture(lab: Lab) -> str:
+    """The lab's mechanisms, drawn from the plan that a box on this host would have."""
+    from minibox import host
+    from minibox.cli.options import parse
+    from minibox.cli.run import PAGE, arguments
+    from minibox.explain.picture import svg
+    from minibox.request import box_spec, plan_for
+
+    options, _ = parse(PAGE, lab.picture_options)
+    here = host.find()
+    plan = plan_for(box_spec(["./command"], **arguments(options)), here)
+    return svg(plan, here, lab.picture_mechanisms)
