@@ -265,7 +265,8 @@ def _box(lab: Lab, patience: float, volumes: list[Mount], more: Mapping[str, Any
     box: dict[str, Any] = {
         "user": UID, "cwd": "/tmp", "best_effort": True, "hostname": "lab",
         "security_opts": ("seccomp=unconfined", "landlock=off", "unmask=ALL"),
-        "without": ("namespace-limit", "boot-id"),
+        # no_new_privs would hide whether a submission sets it; all mounts are nosuid here
+        "without": ("namespace-limit", "boot-id", "no-new-privs"),
         "env": {"PYTHONPATH": LIBRARY, "HOME": "/tmp", "PYTHONDONTWRITEBYTECODE": "1"},
         "limits": minibox.Limits(
             memory=MEMORY, pids=PIDS, output=OUTPUT, walltime=WALLTIME_S * patience,
