@@ -128,6 +128,17 @@ def test_runc_shares_and_writes_what_was_asked_for(boxed, data) -> None:
     assert (found["name"], found["wrote"]) == (os.uname().nodename, "volume")
 
 
+@pytest.mark.needs("bwrap")
+@pytest.mark.parametrize(("more", "wrote"), [((), ""), (("--read-only",), ""), (("--rw",), "yes")])
+def test_bwrap_takes_a_root_file_system(boxed, busybox, more: tuple[str, ...], wrote: str) -> None:
+    shown = boxed.minibox("explain", "--as", "bwrap", "run", "--rootfs", str(busybox), *more, "--",
+                          "sh", "-c", "touch /new && echo yes; ls /bin/busybox")
+    done = boxed.command("sh", "-c", shown.stdout)
+    assert done.stdout.split() == [*wrote.split(), "/bin/busybox"]
+    assert (busybox / "new").exists() == bool(wrote)
+    assert ("refused, not forgotten" in shown.stderr) == (not more)
+
+
 def test_unshare_makes_the_namespaces_that_are_printed(boxed) -> None:
     found = seen(boxed, "unshare", "--user", "5:6", "-e", "NAME=a b")
     assert own(found) == EVERY | {"user"} and int(found["processes"]) < 10

@@ -97,6 +97,7 @@ def _root(draft: Draft) -> None:
                          "systemd 254 forgets it)")
     draft.take("read_only", "mounts", "devices", "limits.shm_bytes")
     _set(draft, "MountAPIVFS", "yes")
+    draft.differ("/sys is there, with the cgroups of the host")
     if draft.has("dev"):
         _set(draft, "PrivateDevices", "yes")
         _set(draft, "TemporaryFileSystem", _sized(draft, "/dev/shm", limits.shm_bytes, 0))
