@@ -12,6 +12,7 @@
      orphan=COUNT  so many processes whose parent dies before them, and that then end
      burn=MS       use CPU time
      call=NR:A:B…  one system call, its arguments as numbers, tried in a child
+     escape=DIR    chroot to DIR and walk up from outside of it, in a child: is / another one then?
      gate=         wait until the judge has written to this process's memory that it may go on
      connect=@NAME, listen=@NAME, tcp=ADDRESS:PORT   sockets
      exit=STATUS, signal=NUMBER   end so, and stay no longer */
@@ -172,6 +173,38 @@ static void do_call(const char *text, struct mb_line *line)
         put_result(line, pid < 0 ? pid : *answer);
 }
 
+/* Out of a chroot, as who may call it again gets out; from the root of a mount table nothing leads up. */
+static long escape(const char *dir)
+{
+    struct stat before, after;
+    long err = mb_fstatat(AT_FDCWD, "/", &before, 0);
+
+    if (!err)
+        err = mb_chroot(dir);
+    for (int n = 0; n < 64 && !err; n++)
+        err = mb_chdir("..");
+    if (!err)
+        err = mb_chroot(".");
+    if (!err)
+        err = mb_fstatat(AT_FDCWD, "/", &after, 0);
+    return err ? err : before.st_dev != after.st_dev || before.st_ino != after.st_ino;
+}
+
+static void do_escape(const char *dir, struct mb_line *line)
+{
+    volatile long *answer = (long *)mb_mmap(4096, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1);
+    int status;
+    pid_t pid = fork_one();
+
+    if (pid == 0) {
+        *answer = escape(dir);
+        mb_exit(0);
+    }
+    if (pid > 0)
+        mb_wait4(pid, &status, 0, NULL);
+    put_result(line, pid < 0 ? pid : *answer);
+}
+
 static long do_abstract(const char *name, bool listening)
 {
     struct sockaddr_un address = { .sun_family = AF_UNIX };
@@ -230,6 +263,8 @@ static void act(const char *verb, const char *value, struct mb_line *line)
         put_result(line, do_burn(number(&at)));
     else if (IS("call"))
         do_call(value, line);
+    else if (IS("escape"))
+        do_escape(value, line);
     else if (IS("gate"))
         put_result(line, do_gate());
     else if (IS("connect") || IS("listen"))

@@ -1,0 +1,43 @@
+# file: box.py
+# fails: own-tmp tmp-size
+"""Run a command on a root of its own: python3 box.py ROOT COMMAND [ARGUMENT]..."""
+
+import os
+import sys
+
+from minibox.syscalls import (
+    CLONE_NEWNS,
+    CLONE_NEWUSER,
+    MNT_DETACH,
+    MS_BIND,
+    MS_NODEV,
+    MS_NOSUID,
+    MS_PRIVATE,
+    MS_RDONLY,
+    MS_REC,
+    MS_REMOUNT,
+    chdir,
+    execve,
+    mount,
+    pivot_root,
+    umount2,
+    unshare,
+    write_id_map,
+)
+
+root, command = sys.argv[1], sys.argv[2:]
+uid, gid = os.getuid(), os.getgid()
+
+unshare(CLONE_NEWUSER | CLONE_NEWNS)                # a mount table of its own: a copy of ours
+write_id_map("self", [(0, uid, 1)], [(0, gid, 1)])
+mount(None, "/", None, MS_REC | MS_PRIVATE)         # else our mounts would be made outside as well
+
+mount(root, root, None, MS_BIND | MS_REC)           # pivot_root wants a mount point
+mount(None, root, None, MS_REMOUNT | MS_BIND | MS_RDONLY | MS_NOSUID | MS_NODEV)
+mount("tmpfs", f"{root}/tmp", "tmpfs", MS_NOSUID | MS_NODEV)
+
+pivot_root(root, f"{root}/old")                     # the old root is now below the new one
+chdir("/")
+umount2("/old", MNT_DETACH)                         # and now it is nowhere
+
+execve(command[0], command, {"PATH": "/bin"})
