@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 
 from minibox.cli.options import UsageError, parse
@@ -160,7 +161,7 @@ def by_other_means(tool: str, options: Values, rest: Sequence[str]) -> None:
         return
     host = load(options["host"]) if "host" in options else this_host()
     found = translate(tool, spec, host)
-    sys.stdout.write(found.config or found.shell())
+    sys.stdout.buffer.write(os.fsencode(found.config or found.shell()))     # as they were given
     sys.stdout.flush()
     for line in remarks(found):
         print(visible(line), file=sys.stderr)

@@ -149,6 +149,17 @@ def test_unshare_makes_the_namespaces_that_are_printed(boxed) -> None:
     assert own(shared) == EVERY - {"net", "ipc"} | {"user"}
 
 
+def test_bytes_that_are_no_text_are_as_they_were_given(boxed) -> None:
+    strict = boxed.environment | {"PYTHONIOENCODING": "utf-8:strict"}
+    shown = boxed.minibox("explain", "--as", "unshare", "run", "--", "printf", "%s", b"a\xff b",
+                          text=False, env=strict)
+    done = boxed.command("sh", "-c", shown.stdout, text=False)
+    assert (done.returncode, done.stdout) == (0, b"a\xff b")
+    runc = boxed.minibox("explain", "--as", "runc", "run", "--", "printf", b"a\xff")
+    assert "  argv=('printf', 'a\\udcff'): it is not UTF-8" in runc.stderr
+    assert told(boxed, "runc", "--env", r"WORD=\udcff") == []
+
+
 @pytest.mark.needs("timens")
 def test_unshare_shifts_clocks(boxed) -> None:
     shown = boxed.minibox("explain", "--as", "unshare", "run", "--time-offset", "864000", "--",

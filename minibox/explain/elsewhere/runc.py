@@ -44,6 +44,9 @@ def write(draft: Draft) -> None:
                "limits.tmpfs_bytes", "limits.tmpfs_inodes", "limits.shm_bytes", "landlock",
                "loopback", "stdin")
     _the_rest(draft, kinds)
+    for field in ("argv", "environment", "workdir", "rootfs", "mounts"):
+        if "\\udc" in ascii(getattr(spec, field)).replace("\\\\", ""):
+            draft.cannot(field, "it is not UTF-8 (bytes such as \\xff), which JSON has to be")
 
 
 def _process(draft: Draft) -> dict[str, Any]:
