@@ -130,8 +130,9 @@ static long do_orphan(int64_t count)
     for (int64_t n = 0; n < count; n++) {
         pid_t pid = fork_one();
         if (pid == 0) {
-            if (fork_one() == 0)        /* ends once its parent has: then it is an orphan */
-                for (pid_t parent = mb_getppid(); mb_getppid() == parent;)
+            const pid_t parent = mb_getpid();   /* asked before it may be dead */
+            if (fork_one() == 0)                /* ends once its parent has: then it is an orphan */
+                while (mb_getppid() == parent)
                     rest(1);
             mb_exit(0);
         }

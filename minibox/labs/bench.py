@@ -48,7 +48,7 @@ UID = 1000
 WALLTIME_S, CPU_S, MEMORY, PIDS, OUTPUT = 20.0, 10.0, "384MiB", 128, "48KiB"
 """Caps of one run. The output fits in a pipe, so nobody has to read it meanwhile."""
 
-LIVES_S = 5.0
+LIVES_S = 3.0
 """How long one may take to have its witness in place, here; a slow machine is given more."""
 
 LOOK_S = 0.004
@@ -164,6 +164,11 @@ class Session:
         if board is None:
             raise self._ended()
         return {one.act: one for one in board}
+
+    def others(self, command: Subject) -> list[Subject]:
+        """The processes that the witness *command* has made and that are not reaped yet."""
+        return [one for one in self.processes()
+                if one.pid != command.pid and one.status["Name"] == command.status["Name"]]
 
     def held(self) -> tuple[Subject, int]:
         """With `hold`: the process that took the program's place, and the program's exit status."""

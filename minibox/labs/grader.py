@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 USUAL_S = 0.5
 """How long a check of a solution usually takes; a machine that is slower gets more time."""
 
-MOST_PATIENCE = 30.0
+MOST_PATIENCE = 12.0
 
 
 class Score(Record):

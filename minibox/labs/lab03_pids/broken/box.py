@@ -1,0 +1,6 @@
+"""Start the command, and go."""
+
+import subprocess
+import sys
+
+subprocess.run(sys.argv[1:])
