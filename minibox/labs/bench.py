@@ -75,7 +75,7 @@ class Bench:
         added to the box's own.  Leaving the context kills what still runs.
         """
         nonce = secrets.token_hex(16)
-        command = _command(argv)
+        command = command_of(argv)
         end = f"exec {WITNESS} --witness {nonce} read=/status/$?" if hold else "exit $?"
         wait = "read go; " if group else ""
         command = ("/bin/sh", "-c", f'{wait}"$@" </dev/null; {end}', "sh", *command)
@@ -256,7 +256,8 @@ class Session:
         return f", and said last: {visible(said[-1])[:300]}" if said else ""
 
 
-def _command(argv: Iterable[str]) -> tuple[str, ...]:
+def command_of(argv: Iterable[str]) -> tuple[str, ...]:
+    """How a program of the submission is started in its box: ("layers.py", "unpack", ...)."""
     program, *arguments = argv
     path = program if program.startswith("/") else f"{WORK}/{program}"
     # -P: what lies beside the program is not imported in the place of the library
