@@ -277,11 +277,9 @@ def _plain(field: str) -> str:
 
 def witnesses(pid: int, nonce: str) -> list[Subject]:
     """The witness processes below *pid*, without the children that they make themselves."""
-    found = [one for one in map(Subject, descendants(pid)) if one.is_witness(nonce)]
-    pids = {one.pid for one in found}
-    top = []
-    for one in found:
+    found = []
+    for one in map(Subject, descendants(pid)):
         with suppress(ProcessLookupError):
-            if one.parent.pid not in pids:
-                top.append(one)
-    return top
+            if one.is_witness(nonce) and not one.parent.is_witness(nonce):
+                found.append(one)
+    return found

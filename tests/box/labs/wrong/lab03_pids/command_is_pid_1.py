@@ -1,7 +1,7 @@
 # file: box.py
 # fails: own-pids command-is-pid-1
 # fails: reaps zombies
-# fails: forwards hangs
+# fails: forwards signal-lost
 # fails: status hangs
 """Run a command among processes of its own: python3 box.py COMMAND [ARGUMENT]..."""
 
