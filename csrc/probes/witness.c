@@ -170,8 +170,10 @@ static void do_call(const char *text, struct mb_line *line)
     if (status & 0x7f) {
         mb_put(line, "killed\t");
         mb_put_i64(line, status & 0x7f);
-    } else
-        put_result(line, pid < 0 ? pid : *answer);
+    } else if (pid < 0)
+        mb_put(line, "unprovable\tthere can be no process to try it");
+    else
+        put_result(line, *answer);
 }
 
 /* Out of a chroot, as who may call it again gets out; from the root of a mount table nothing leads up. */

@@ -1,0 +1,6 @@
+"""No filter."""
+
+import os
+import sys
+
+os.execv(sys.argv[1], sys.argv[1:])
