@@ -18,7 +18,8 @@ VM_RUN = HERE / "vm-run"
 BOXES = ("box/test_caps.py", "box/test_namespaces.py", "box/test_ids.py", "box/test_filesystem.py",
          "box/test_doctor.py", "box/test_delegate.py", "box/test_walls.py", "box/test_seccomp.py",
          "box/test_probes.py", "box/test_abuse.py", "box/test_many.py", "box/test_leases.py",
-         "box/test_result.py", "box/test_accuracy.py", "box/test_trace_cgroups.py",
+         "box/test_result.py", "box/test_accuracy.py", "box/labs/test_cgroup_versions.py",
+         "box/test_trace_cgroups.py",
          "box/test_explain.py", "fault")
 """Tests where the version of cgroups, or of the kernel, makes a difference."""
 
