@@ -173,6 +173,8 @@ class Session:
     def held(self) -> tuple[Subject, int]:
         """With `hold`: the process that took the program's place, and the program's exit status."""
         subject = self._witness(self._holder, self._look)
+        expect(subject.pid == self.outside.pid, "forged",
+               "another process than the one that started it says that it has ended")
         # the shell's own process became the holder; a submission could start one too
         expect(subject.pid == self.outside.pid, "twice", "another process says that it has ended")
         (answer,) = subject.board(self._holder) or ()

@@ -90,6 +90,7 @@ GENERAL: dict[str, tuple[str, ...]] = {
     "twice": ("The command is to run once: where is the second one started?",),
     "floods": ("Print less. A loop that reports an error for ever?",),
     "memory-hog": ("It used more memory than a lab needs. Does something grow without end?",),
+    "forged": ("Something ran the grader's own witness to tell of an end that there was not.",),
     "gone": ("The command ended, or hid, before anyone could look at it.",),
 }
 """Hints for what can happen in any lab."""

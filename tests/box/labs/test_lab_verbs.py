@@ -113,6 +113,22 @@ def test_one_that_does_harm_loses_its_own_points_only(boxed, name):
     assert int(rows["harm"]["points"]) == 0, rows["harm"]
 
 
+FORGED = """
+import os, re, sys
+with open(f"/proc/{os.getppid()}/cmdline") as file:
+    nonce = re.search("--witness ([0-9a-f]+) read=", file.read())[1]
+os.execv("/lab/bin/witness", ["witness", "--witness", nonce, "read=/status/5"])
+"""
+
+
+def test_nobody_else_tells_how_a_submission_ended(root_boxed):
+    lab = find("3")
+    where = submission(root_boxed.scratch / "class" / "eve", root_boxed, FORGED)
+    done = root_boxed.minibox("lab", "check", "3", str(where))
+    assert done.returncode == 1 and "0 of 7 checks hold" in done.stdout, done.stdout
+    assert lab.hint("forged") in done.stdout
+
+
 def test_what_is_graded_is_not_graded_again_until_it_changes(root_boxed):
     where = root_boxed.scratch / "class"
     for name in ("ann", "bob"):
