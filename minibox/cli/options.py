@@ -45,6 +45,11 @@ def declared(page: str) -> dict[str, Option]:
     return found
 
 
+def names(page: str) -> set[str]:
+    """The long names of what a page declares, as `parse` has them."""
+    return {option.name for option in declared(page).values()}
+
+
 def parse(page: str, argv: Sequence[str]) -> tuple[Values, list[str]]:
     """The options that *argv* begins with, by their long names, and what follows them.
 

@@ -7,7 +7,7 @@ import signal
 import sys
 from contextlib import suppress
 
-from minibox.cli.options import UsageError, parse
+from minibox.cli.options import UsageError, names, parse
 from minibox.errors import SpecError
 
 TYPE_CHECKING = False
@@ -23,7 +23,18 @@ if TYPE_CHECKING:
     from minibox.trace.live import Live
     from minibox.trace.record import Trace, Traced
 
-PAGE = """\
+OPTIONS = """\
+  -o, --output FILE     the trace as text there [stderr, as a waterfall on a terminal]
+      --json FILE       save the trace, for show and --diff
+      --html FILE       a page that stands alone
+      --perfetto FILE   trace events, for https://ui.perfetto.dev or chrome://tracing
+      --step            stop before each step: go on, quit, or open a shell beside the box
+      --break NAME ...  stop only before steps of this name, such as pivot-root; several with commas
+      --diff            compare two saved traces
+"""
+"""Of trace itself; they may stand before `run` or after it."""
+
+PAGE = f"""\
 usage: minibox trace [OPTION]... run [OPTION]... [--] PROGRAM [ARGUMENT]...
        minibox trace [OPTION]... show FILE
        minibox trace --diff FILE FILE
@@ -32,14 +43,7 @@ Run PROGRAM in a box as `minibox run` does, and show each step by which the box 
 it, how long it takes, and what it changes, as seen in /proc from outside. Nothing is slower, or
 otherwise, in a box that is not traced.
 
-  -o, --output FILE     the trace as text there [stderr, as a waterfall on a terminal]
-      --json FILE       save the trace, for show and --diff
-      --html FILE       a page that stands alone
-      --perfetto FILE   trace events, for https://ui.perfetto.dev or chrome://tracing
-      --step            stop before each step: go on, quit, or open a shell beside the box
-      --break NAME ...  stop only before steps of this name, such as pivot-root; several with commas
-      --diff            compare two saved traces
-  -h, --help            show this; `minibox run --help` shows the options of run
+{OPTIONS}  -h, --help            show this; `minibox run --help` shows the options of run
 
 minibox trace --break pivot-root run -m 64M -- true
 """
@@ -155,9 +159,12 @@ def _run(options: Values, argv: Sequence[str]) -> int:
     from minibox.cli import run
     from minibox.trace.live import Live
 
-    plan, asked = run.planned(run.PAGE, argv)
+    plan, asked = run.planned(f"{run.PAGE}\nOf trace\n{OPTIONS}", argv)
     if plan is None:
         return 0
+    options = options | {name: asked[name] for name in names(OPTIONS) if name in asked}
+    if "diff" in options:
+        raise UsageError("--diff compares two saved traces: minibox trace --diff FILE FILE")
     form = asked.get("result-format", "json")
     if form not in run.FORMATS:
         raise SpecError("result-format", form, f"use {', '.join(run.FORMATS)}")

@@ -349,3 +349,12 @@ def test_a_full_disk_is_said_in_one_line(root_boxed):
 def test_help_is_there(root_boxed):
     done = root_boxed.minibox("trace", "--help")
     assert done.returncode == 0 and "--perfetto" in done.stdout
+
+
+def test_options_of_trace_may_stand_after_run(boxed):
+    for number, words in enumerate((("--json", "{}", "run"), ("run", "--json", "{}"))):
+        where = boxed.scratch / f"trace{number}.json"
+        done = boxed.minibox("trace", *(word.format(where) for word in words), "--", "true")
+        assert done.returncode == 0 and where.exists(), done.stderr
+    done = boxed.minibox("trace", "run", "--diff", "--", "true")
+    assert done.returncode == 125 and "two saved traces" in done.stderr
