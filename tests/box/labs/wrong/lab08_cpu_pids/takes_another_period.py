@@ -25,7 +25,7 @@ def make(name: str) -> dict[str, Path]:
 def limit(groups: dict[str, Path], pids: int, cpus: float) -> None:
     """A share is so many microseconds in each period; of half a second none could last 100 ms."""
     (groups["pids"] / "pids.max").write_text(str(pids))
-    quota = max(1000, round(cpus * 1000) * 10)
+    quota = round(cpus * 50_000)
     if V2:
         (groups["cpu"] / "cpu.max").write_text(f"{quota} {PERIOD_US}")
     else:
