@@ -234,8 +234,17 @@ static long do_tcp(const char *text)
     uint32_t port = (uint32_t)number(&text);
     address.sin_addr.s_addr = __builtin_bswap32(host);
     address.sin_port = (uint16_t)((port & 0xff) << 8 | port >> 8);
-    int fd = mb_socket(AF_INET, SOCK_STREAM, 0);
-    return fd < 0 ? fd : MB_QUIET(__NR_connect, fd, &address, sizeof address);
+    int fd = mb_socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK, 0);
+    long err = fd < 0 ? fd : MB_QUIET(__NR_connect, fd, &address, sizeof address);
+    if (err != -EINPROGRESS)
+        return err;
+    /* Longer than the second after which the kernel tries again: a new veth may lose a first packet. */
+    const struct timespec patience = { 2, 500000000 };
+    struct pollfd wait = { fd, POLLOUT, 0 };
+    int said = ETIMEDOUT, size = sizeof said;
+    if (mb_ppoll(&wait, 1, &patience) > 0)
+        MB_QUIET(__NR_getsockopt, fd, SOL_SOCKET, SO_ERROR, &said, &size);
+    return -said;
 }
 
 _Noreturn static void do_signal(int64_t signal)

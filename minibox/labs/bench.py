@@ -48,7 +48,7 @@ UID = 1000
 WALLTIME_S, CPU_S, MEMORY, PIDS, OUTPUT = 20.0, 10.0, "384MiB", 128, "48KiB"
 """Caps of one run. The output fits in a pipe, so nobody has to read it meanwhile."""
 
-LIVES_S = 3.0
+LIVES_S = 4.0
 """How long one may take to have its witness in place, here; a slow machine is given more."""
 
 LOOK_S = 0.004

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
     from minibox.labs.finding import Check
 
-USUAL_S = 0.5
+USUAL_S = 0.3
 """How long a check of a solution usually takes; a machine that is slower gets more time."""
 
 MOST_PATIENCE = 12.0
