@@ -26,7 +26,7 @@ uid, gid = os.getuid(), os.getgid()
 
 unshare(CLONE_NEWUSER | CLONE_NEWNS)                # a mount table of its own: a copy of ours
 write_id_map("self", [(0, uid, 1)], [(0, gid, 1)])
-mount(None, "/", None, MS_REC | MS_PRIVATE)         # else our mounts would be made outside as well
+mount(None, "/", None, MS_REC | MS_PRIVATE)         # nothing goes out, nothing comes in
 
 mount("tmpfs", "/mnt", "tmpfs", 0, "size=16m")
 shutil.copytree(root, "/mnt", dirs_exist_ok=True)

@@ -26,7 +26,7 @@ uid, gid = os.getuid(), os.getgid()
 
 unshare(CLONE_NEWUSER | CLONE_NEWNS)                # a mount table of its own: a copy of ours
 write_id_map("self", [(0, uid, 1)], [(0, gid, 1)])
-mount(None, "/", None, MS_REC | MS_PRIVATE)         # else our mounts would be made outside as well
+mount(None, "/", None, MS_REC | MS_PRIVATE)         # nothing goes out, nothing comes in
 
 mount(root, root, None, MS_BIND | MS_REC)           # pivot_root wants a mount point
 mount(None, root, None, MS_REMOUNT | MS_BIND | MS_RDONLY | MS_NOSUID | MS_NODEV)
