@@ -82,6 +82,8 @@ def cable(bench: Bench) -> str:
         expect(len(found) == 2 and "lo" in found, "interfaces", f"there are {', '.join(found)}")
         expect(inside in command.text("net/fib_trie"), "address",
                f"no interface of the command's has {inside}")
+        expect(f"|-- {outside}\n" not in command.text("net/fib_trie"), "other-end",
+               f"{outside} is an address of the command's own")
         answer = box.answers()[act]
         expect(answer.detail == str(errno.ECONNREFUSED), "other-end",
                f"a connection to {outside} gave errno {answer.detail}: nobody is there")
