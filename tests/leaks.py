@@ -9,6 +9,8 @@ import select
 from dataclasses import dataclass
 from pathlib import Path
 
+import psutil
+
 PR_SET_CHILD_SUBREAPER = 36
 PATIENCE_S = 5.0
 """How long the kernel may take to end what was killed; a wait for its end, not a sleep."""
@@ -20,8 +22,8 @@ def adopt_orphans() -> None:
 
 
 def _children() -> frozenset[int]:
-    tasks = Path("/proc/self/task").glob("*/children")
-    return frozenset(int(pid) for task in tasks for pid in task.read_text().split())
+    """Whichever thread started them: one that ends meanwhile takes its list of them along."""
+    return frozenset(child.pid for child in psutil.Process().children())
 
 
 def _cgroups() -> frozenset[str]:

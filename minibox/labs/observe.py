@@ -55,8 +55,8 @@ def descendants(pid: int) -> Iterator[int]:
     children: list[int] = []
     with suppress(OSError):
         for task in os.listdir(f"/proc/{pid}/task"):
-            with open(f"/proc/{pid}/task/{task}/children") as file:
-                children += map(int, file.read().split())
+            with suppress(OSError), open(f"/proc/{pid}/task/{task}/children") as file:
+                children += map(int, file.read().split())   # a thread may end meanwhile
     for child in children:
         yield child
         yield from descendants(child)
