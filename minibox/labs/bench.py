@@ -42,6 +42,17 @@ PLACES = ("bin", "dev", "etc", "home", "lab", "lib", "lib64", "mnt", "old", "pro
           "sys", "tmp", "usr", "var", "work")
 """Directories of the small root file system at ROOT; what is in it but these is the witness."""
 
+SHARED = """
+import os, sys
+from minibox.syscalls import *
+uid, gid = os.getuid(), os.getgid()
+unshare(CLONE_NEWUSER | CLONE_NEWNS)
+write_id_map("self", [(uid, uid, 1)], [(gid, gid, 1)])
+mount(None, "/", None, MS_REC | MS_SHARED)
+execve(sys.argv[1], sys.argv[1:], dict(os.environ))
+"""
+"""What makes all mounts shared, as systemd has them, before a submission starts."""
+
 UID = 1000
 """Of the submission in its box. Not 0, whose mapping would need a capability that nobody has."""
 
@@ -65,12 +76,13 @@ class Bench:
         self.lab, self.directory, self.patience = lab, directory, patience
 
     @contextmanager
-    def run(self, *argv: str, hold: bool = False, group: Group | None = None, **options: Any
-            ) -> Iterator[Session]:
+    def run(self, *argv: str, hold: bool = False, shared: bool = False,
+            group: Group | None = None, **options: Any) -> Iterator[Session]:
         """Run a program of the submission, whatever it is: ("layers.py", "unpack", ...).
 
         A file that ends in ".py" is given to Python. hold: when it has ended a witness takes its
-        place, so that what it left in /tmp can be looked at.  group: cgroups for it to divide, as
+        place, so that what it left in /tmp can be looked at.  shared: make what is mounted outside
+        shared mounts, as on a host with systemd.  group: cgroups for it to divide, as
         minibox.labs.cgroup.delegated has them; it is started within.  options: of minibox.run,
         added to the box's own.  Leaving the context kills what still runs.
         """
@@ -79,6 +91,8 @@ class Bench:
         end = f"exec {WITNESS} --witness {nonce} read=/status/$?" if hold else "exit $?"
         wait = "read go; " if group else ""
         command = ("/bin/sh", "-c", f'{wait}"$@" </dev/null; {end}', "sh", *command)
+        if shared:
+            command = (sys.executable, "-P", "-c", SHARED, *command)
         if group:
             options["mounts"] = (*options.get("mounts", ()), *group.mounts)
             # v2 may be mounted so that no process leaves the cgroups of its cgroup namespace
@@ -118,7 +132,7 @@ class Session:
 
     def __init__(self, process: Any, nonce: str, holder: str, patience_s: float) -> None:
         self.process, self.nonce, self._holder = process, nonce, holder
-        self._until = time.monotonic() + patience_s
+        self._patience_s, self._until = patience_s, time.monotonic() + patience_s
         self._result: Result | None = None
 
     @property
@@ -239,7 +253,7 @@ class Session:
 
     def _pause(self, reason: str, evidence: str) -> None:
         if time.monotonic() > self._until:
-            raise Leak(reason, f"{evidence} in time")
+            raise Leak(reason, f"{evidence}; waited {self._patience_s:.0f} s")
         time.sleep(LOOK_S)
 
     def _ended(self) -> Leak:

@@ -71,6 +71,13 @@ def loopback(bench: Bench) -> str:
         return "127.0.0.1 answers: connection refused"
 
 
+def gateways(subject: Subject) -> list[str]:
+    """Routes that lead beyond a cable, as "DESTINATION via GATEWAY" in the kernel's hexadecimal."""
+    rows = [row.split() for row in subject.text("net/route").splitlines()[1:]]
+    return [f"{row[1]} via {row[2]}" for row in rows
+            if row[2] != "00000000" or row[7] == "00000000"]
+
+
 @check("cable", points=3)
 def cable(bench: Bench) -> str:
     """There is one more interface, with the address that was given; the other end answers."""
@@ -82,7 +89,7 @@ def cable(bench: Bench) -> str:
         expect(len(found) == 2 and "lo" in found, "interfaces", f"there are {', '.join(found)}")
         expect(inside in command.text("net/fib_trie"), "address",
                f"no interface of the command's has {inside}")
-        expect(f"|-- {outside}\n" not in command.text("net/fib_trie"), "other-end",
+        expect(f"|-- {outside}\n" not in command.text("net/fib_trie"), "both-ends-inside",
                f"{outside} is an address of the command's own")
         answer = box.answers()[act]
         expect(answer.detail == str(errno.ECONNREFUSED), "other-end",
@@ -101,7 +108,9 @@ def nothing_else(bench: Bench) -> str:
         answer = box.answers()["tcp=192.0.2.1:9"]
         expect(answer.detail == str(errno.ENETUNREACH), "way-out",
                f"a connection to 192.0.2.1 gave errno {answer.detail}")
-        return "192.0.2.1 cannot be reached"
+        found = gateways(command)
+        expect(not found, "way-out", f"/proc/net/route has {', '.join(found)}")
+        return "192.0.2.1 cannot be reached, and no route leads beyond the cable"
 
 
 CHECKS = (own_names, abstract_sockets, loopback, cable, nothing_else)

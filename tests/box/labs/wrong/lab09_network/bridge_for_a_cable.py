@@ -1,5 +1,5 @@
 # file: box.py
-# fails: cable other-end
+# fails: cable both-ends-inside
 """Run a command with a network, a host name and IPC of its own, and one cable to us:
 
     python3 box.py --hostname NAME --outside ADDRESS --inside ADDRESS COMMAND [ARGUMENT]...
