@@ -221,6 +221,10 @@ class Subject:
         return tuple(Answer(act=act, outcome=outcome, detail=detail) for act, outcome, detail
                      in (f"{line}\t\t".split("\t")[:3] for line in lines(text)))
 
+    def has_board(self, nonce: str) -> bool:
+        """Whether it has begun, and is no child of a witness. Errors: ProcessLookupError."""
+        return bool(self._board(nonce)[1])
+
     def open_gate(self, nonce: str) -> bool:
         """Let the witness go on, if it waits at a gate. Errors: ProcessLookupError."""
         address, block = self._board(nonce)
@@ -276,10 +280,11 @@ def _plain(field: str) -> str:
 
 
 def witnesses(pid: int, nonce: str) -> list[Subject]:
-    """The witness processes below *pid*, without the children that they make themselves."""
+    """The witness processes below *pid* that have a board. Their children give theirs up, a moment
+    after they are made."""
     found = []
     for one in map(Subject, descendants(pid)):
         with suppress(ProcessLookupError):
-            if one.is_witness(nonce) and not one.parent.is_witness(nonce):
+            if one.is_witness(nonce) and not one.parent.is_witness(nonce) and one.has_board(nonce):
                 found.append(one)
     return found
