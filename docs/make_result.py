@@ -81,7 +81,8 @@ VERDICTS = {
 WAIT4, INIT, CLOCK, RELAY = ("wait4(2) of init", "init", "CLOCK_MONOTONIC", "the engine's relay")
 KILLED = "init was killed"
 NO_GROUP = "the box has no cgroup of that controller"
-NO_IO = f"{NO_GROUP}: v1 has it with `--cgroups enabled` or a cap on a device only"
+NO_IO = (f"{NO_GROUP}: v1 has it with `--cgroups enabled` or a cap on a device only; v1 from Linux "
+         "6.10 on, where a disk in use has never had a rate")
 NEVER = "the program never ran"
 PSI = "no cgroup of v2; Linux before 4.20, or booted with psi=0"
 PAST = "stdout and stderr are pipes that the box has itself (no cap on output)"

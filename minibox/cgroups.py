@@ -12,6 +12,10 @@ import os
 from minibox.facts import Controller
 from minibox.record import Record
 
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Collection
+
 WANTED = ("memory", "pids", "cpu", "cpuacct", "cpuset", "blkio", "io")
 """The controllers that boxes have a use for; cpuacct and blkio on v1, io on v2."""
 
@@ -152,6 +156,21 @@ def controllers(found: tuple[Hierarchy, ...], uid: int) -> tuple[Controller, ...
             names = one.controllers if parent else ()
         usable += [Controller(name=name, version=one.version, parent=parent) for name in names]
     return tuple(usable)
+
+
+def uncounted_disks(service_bytes: str, diskstats: str, disks: Collection[str]
+                    ) -> tuple[str, ...]:
+    """v1: disks in use whose bytes blkio does not count, "MAJOR:MINOR" each. Linux 6.10 begins to
+    count those of a disk when it gets its first rate, in any cgroup.
+
+    service_bytes: blkio.throttle.io_service_bytes of the root, which has a line for each disk that
+    is counted; diskstats: /proc/diskstats; disks: names in /sys/block, where partitions are not.
+    """
+    counted = {line.split(" ")[0] for line in lines(service_bytes)}
+    rows = [line.split() for line in lines(diskstats)]
+    return tuple(number for row in rows if row[2].replace("/", "!") in disks
+                 and (row[3], row[7]) != ("0", "0")         # reads, writes
+                 and (number := f"{row[0]}:{row[1]}") not in counted)
 
 
 def current() -> tuple[Hierarchy, ...]:

@@ -136,6 +136,10 @@ def _caps(found: Host) -> Iterator[Check]:
                     detail="--memory-swap" if "swap" in found.features else
                     "this kernel does not count swap, so what does not fit may go there",
                     mend="" if "swap" in found.features else "sudo swapoff -a")
+    if found.controller("blkio"):
+        works, (reason, mend) = not found.uncounted_disks, found.mend("io figures")
+        yield Check(kind=USEFUL, name="disk figures", works=works, mend="" if works else mend,
+                    detail="bytes read and written, on request" if works else reason)
     yield Check(kind=CAP, name="time, output", works=True,
                 detail="--timeout, --cpu-time, --output-limit: the engine itself measures")
 

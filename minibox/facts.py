@@ -42,7 +42,8 @@ class Host(Record):
     where newuidmap cannot be used.  id_mapped_mounts: of /usr, by root.  features: words such as
     "overlay", "proc" (a new proc can be mounted), "devpts", "cgroup.kill", "memory.peak",
     "swap" (swap is accounted), "clone_into_cgroup", "lease" (ids of nobody's may be mapped: the
-    host's own root may, a container's may not).  cpus: CPU numbers this process may use;
+    host's own root may, a container's may not).  uncounted_disks: "MAJOR:MINOR" of those in use
+    whose bytes blkio of v1 does not count.  cpus: CPU numbers this process may use;
     memory_nodes: NUMA nodes it may, as cpuset.mems takes them ("0", "0-1").
     why: (feature, reason, mend) for what is missing.
     """
@@ -62,6 +63,7 @@ class Host(Record):
     id_mapped_mounts: bool = False
     lease_file: str = "/run/minibox/ids"
     features: tuple[str, ...] = ()
+    uncounted_disks: tuple[str, ...] = ()
     cpus: tuple[int, ...] = ()
     memory_nodes: str = "0"
     memory_bytes: int = 0

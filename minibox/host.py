@@ -64,7 +64,7 @@ def find(refresh: bool = False) -> Host:
         probed, lasting = probe(key, usable)
         if lasting:
             _remember(probed)
-    system = os.uname()
+    system, uncounted = os.uname(), _uncounted(found, usable)
     return Host(
         kernel=release(system.release), machine=system.machine,
         uid=os.getuid(), gid=os.getgid(), groups=tuple(os.getgroups()),
@@ -73,20 +73,31 @@ def find(refresh: bool = False) -> Host:
         uid_range=probed.uid_range, gid_range=probed.gid_range,
         uid_helper=probed.uid_helper, gid_helper=probed.gid_helper,
         id_mapped_mounts="idmap" in probed.features, features=probed.features,
+        uncounted_disks=uncounted,
         cpus=tuple(sorted(os.sched_getaffinity(0))),
         memory_nodes=status.get("Mems_allowed_list", "0"),
         memory_bytes=os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE"),
-        system_paths=tuple(_system_paths()), why=probed.why + _missing(found, usable))
+        system_paths=tuple(_system_paths()), why=probed.why + _missing(found, usable, uncounted))
 
 
-def _missing(found: tuple[Hierarchy, ...], usable: tuple[Controller, ...]) -> tuple[Row, ...]:
-    """Why some controllers cannot be used."""
-    missing = {"memory", "pids", "cpu", "cpuset"} - {one.name for one in usable}
-    if not missing:
+def _uncounted(found: tuple[Hierarchy, ...], usable: tuple[Controller, ...]) -> tuple[str, ...]:
+    """Disks that a box's cgroup would tell nothing of."""
+    if not any(one.name == "blkio" for one in usable):
         return ()
-    from minibox.mends import no_controller
+    mount = next(one.mount for one in found if "blkio" in one.controllers)
+    return cgroups.uncounted_disks(cgroups.read(f"{mount}/blkio.throttle.io_service_bytes"),
+                                   cgroups.read("/proc/diskstats"), os.listdir("/sys/block"))
 
-    return no_controller(sorted(missing), found)
+
+def _missing(found: tuple[Hierarchy, ...], usable: tuple[Controller, ...],
+             uncounted: tuple[str, ...]) -> tuple[Row, ...]:
+    """Why some controllers, or figures of theirs, cannot be used."""
+    missing = {"memory", "pids", "cpu", "cpuset"} - {one.name for one in usable}
+    if not missing and not uncounted:
+        return ()
+    from minibox import mends
+
+    return mends.no_controller(sorted(missing), found) + mends.uncounted(uncounted, found)
 
 
 def release(text: str) -> tuple[int, ...]:

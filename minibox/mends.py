@@ -149,6 +149,15 @@ def no_controller(names: Sequence[str], found: tuple[Hierarchy, ...]) -> tuple[R
                  for name in names)
 
 
+def uncounted(disks: Sequence[str], found: tuple[Hierarchy, ...]) -> tuple[Row, ...]:
+    """Rows for Host.why, for the disks whose bytes are not counted."""
+    mount = next((one.mount for one in found if "blkio" in one.controllers), "")
+    return tuple(("io figures",
+                  f"this kernel counts the bytes of disk {disk} only once it has had a rate",
+                  f"as root: echo {disk} 0 > {mount}/blkio.throttle.read_bps_device")
+                 for disk in disks)
+
+
 def _unknown(name: str) -> tuple[str, str]:
     """Why no mounted hierarchy has this controller, by the table of all that the kernel has."""
     rows = [line.split() for line in read("/proc/cgroups").splitlines()]

@@ -284,11 +284,19 @@ def join(draft: Draft) -> None:
         draft.enter.append(UnshareCgroup())
 
 
+def _readings(draft: Draft, one: Controller) -> tuple[tuple[str, str, str, int], ...]:
+    """What it can tell of this box; of the bytes of some disks only, nothing."""
+    rated = {f"{rate.major}:{rate.minor}" for rate in draft.spec.limits.device_rates}
+    if one.name == "blkio" and not rated.issuperset(draft.host.uncounted_disks):
+        return ()
+    return READINGS.get((one.name, one.version), ())
+
+
 def read_and_remove(draft: Draft) -> None:
     """After the last process is dead: the figures, then nothing is left."""
     groups = draft.groups
     readings = [(groups.register(one), reading) for one in groups.joined
-                for reading in READINGS.get((one.name, one.version), ())]
+                for reading in _readings(draft, one)]
     more = PRESSURE if groups.controller("cpuacct") else TIMES + PRESSURE
     readings += [(register, reading) for register, (version, _) in enumerate(groups.places)
                  if version == 2 for reading in more]

@@ -156,7 +156,7 @@ def test_bytes_that_reach_a_disk_are_counted(root_boxed: Any, run: Any, measure:
     directory = root_boxed.scratch / "disk"
     directory.mkdir(mode=0o777)
     directory.chmod(0o777)
-    options = ("--cgroups", "enabled", "-v", f"{directory}:/disk")
+    options = ("--device-write-bps", f"{directory}:10G", "-v", f"{directory}:/disk")
 
     def error(outcome: Any) -> float:
         (directory / "file").unlink()

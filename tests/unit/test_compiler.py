@@ -420,6 +420,17 @@ def test_a_memory_cap_on_v1_ends_the_whole_box() -> None:
             and step.file == "memory.oom.group"] == ["1"]
 
 
+@pytest.mark.parametrize(("uncounted", "rates", "told"), [
+    ((), (), True), (("8:0",), (), False),
+    (("8:0",), ("device-rates",), True), (("8:0", "8:16"), ("device-rates",), False)])
+def test_bytes_of_some_disks_only_are_not_told(uncounted: tuple[str, ...], rates: tuple[str, ...],
+                                               told: bool) -> None:
+    asked = SPECS[rates[0]] if rates else replace(DEFAULT, cgroups="enabled")
+    made = compile(asked, replace(hosts.HOST_V1_ROOT, uncounted_disks=uncounted))
+    read = [one.file for one in made.finish if isinstance(one, steps.ReadCgroup)]
+    assert ("blkio.throttle.io_service_bytes" in read) is told and "memory.oom_control" in read
+
+
 def test_a_cpuset_of_v1_that_comes_with_another_controller_is_not_left_empty() -> None:
     together = tuple(replace(one, parent="/sys/fs/cgroup/all")
                      for one in hosts.HOST_V1_ROOT.controllers)

@@ -148,6 +148,29 @@ def test_on_v1_our_own_cgroup_comes_first_and_a_delegated_one_second(tmp_path):
 
 # ---- subordinate ids -----------------------------------------------------------------------------
 
+DISKSTATS = """\
+   7       0 loop0 0 0 0 0 0 0 0 0 0 0 0
+   8       0 sda 86327 15467 6024770 42239 56582 54884 8012792 33103 0 30896 96051
+   8       1 sda1 86000 15467 6024000 42000 56582 54884 8012792 33103 0 30896 96051
+   8      16 sdb 0 0 0 0 12 0 96 1 0 1 1
+"""
+COUNTED = "8:0 Read 530706432\n8:0 Write 281600000\n8:0 Total 812306432\n"
+
+
+@pytest.mark.parametrize(("service_bytes", "uncounted"), [
+    ("Total 0\n", ("8:0", "8:16")), (COUNTED + "Total 812306432\n", ("8:16",)),
+    (COUNTED + COUNTED.replace("8:0", "8:16") + "Total 1624612864\n", ())])
+def test_disks_in_use_that_v1_does_not_count_are_found(service_bytes, uncounted):
+    disks = ("loop0", "sda", "sdb")
+    assert cgroups.uncounted_disks(service_bytes, DISKSTATS, disks) == uncounted
+
+
+def test_what_would_have_a_disk_counted_is_said():
+    blkio = Hierarchy(version=1, controllers=("blkio",), mount="/cg/blkio", own="/cg/blkio")
+    assert [row[2] for row in mends.uncounted(("8:16",), (blkio,))] == [
+        "as root: echo 8:16 0 > /cg/blkio/blkio.throttle.read_bps_device"]
+
+
 def test_the_largest_range_of_a_user_by_name_or_number_is_taken():
     text = "# who\nalice:100000:65536\nbob:165536:65536\n1000:300000:131072\nalice:7\n\nalice:x:y\n"
     assert probing.subordinate(text, ("alice", "1000")) == IdRange(first=300000, count=131072)
