@@ -30,6 +30,10 @@ def pytest_configure(config: pytest.Config) -> None:
     # numpy's idle threads would be there for the whole session, and some calls allow just one
     os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
     leaks.adopt_orphans()
+    for number in (signal.SIGINT, signal.SIGHUP, signal.SIGQUIT):
+        if signal.getsignal(number) is signal.SIG_IGN:      # as nohup and "&" leave them
+            signal.signal(number, signal.default_int_handler if number == signal.SIGINT
+                          else lambda *_: None)             # not ignored by what is started
     signal.signal(signal.SIGTERM, lambda *_: pytest.exit("terminated", 143))    # tidies up
 
 
