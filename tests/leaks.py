@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import ctypes
 import fcntl
 import os
@@ -53,9 +54,11 @@ class State:
 
 
 def _mounts() -> frozenset[str]:
-    """All but those of other programs in /tmp, such as one that makes a root file system there."""
+    """All but those of other programs: in /tmp, such as one that makes a root file system there,
+    and those that firejail leaves when it first starts."""
     lines = Path("/proc/self/mountinfo").read_text().splitlines()
-    return frozenset(line for line in lines if not line.split()[4].startswith("/tmp/")
+    return frozenset(line for line in lines
+                     if not line.split()[4].startswith(("/tmp/", "/run/firejail/"))
                      or line.split()[4].startswith(("/tmp/pytest-of-", "/tmp/minibox-")))
 
 
@@ -78,6 +81,15 @@ def _survives(pid: int) -> str:
     finally:
         os.close(pidfd)
     return ""
+
+
+def end_since(before: State) -> None:
+    """Kill the processes that a test has left, so that they are no other test's."""
+    for child in psutil.Process().children():
+        if child.pid not in before.children:
+            with contextlib.suppress(psutil.NoSuchProcess):
+                for one in (*child.children(recursive=True), child):
+                    one.kill()
 
 
 def _abandoned(cgroup: str) -> bool:
