@@ -2,7 +2,7 @@
 # make check   the house rules, ruff, mypy            make test-unit  those that need no privilege
 # make asan    box tests with a sanitized engine      make vm         box tests under pure cgroup v2
 # make fuzz    what it reads, by libFuzzer and AFL++  make bench      boxes beside their peers
-# make accuracy  figures beside known loads
+# make accuracy  figures beside known loads      make vm-labs    each lab under cgroup v2
 # make clean   remove all that was made
 
 # An unprivileged user can reach Debian's own Python, as the tests need; any other will do as well.
@@ -19,7 +19,7 @@ SANITIZE := -O1 -g -fno-omit-frame-pointer -fsanitize=address,undefined -fno-san
 # There memory is capped by RLIMIT_AS, which counts the sanitizers' terabytes of shadow as well.
 NOT_SANITIZED := --deselect tests/box/test_caps.py::test_best_effort_says_what_is_not_in_force
 
-.PHONY: venv demo test test-unit check asan fuzz accuracy vm bench clean
+.PHONY: venv demo test test-unit check asan fuzz accuracy vm vm-labs bench clean
 
 demo: .venv/built
 	@$(RUN) -m minibox.cli.demo
@@ -51,6 +51,12 @@ accuracy: venv
 
 vm: venv
 	$(RUN) -m pytest tests/vm
+
+VM_LABS := -- $(RUN) -m pytest -p no:cacheprovider tests/box/labs/test_labs.py \
+    tests/box/labs/test_labs_on_v2.py
+vm-labs: venv
+	tests/vm/vm-run --timeout 3000 $(VM_LABS) -k "not [user"
+	tests/vm/vm-run --timeout 3000 --user tester $(VM_LABS) -k "not [root"
 
 bench: .venv/built
 	$(RUN) benchmarks/run.py

@@ -163,11 +163,15 @@ def _make_cgroup(parent: str) -> str:
     return ""
 
 
+def _v2() -> str:
+    """Boxes get cgroups of v2."""
+    there = os.path.exists("/sys/fs/cgroup/cgroup.controllers")
+    return "" if there else "this machine has cgroups of v1"
+
+
 def _psi() -> str:
-    """Boxes get cgroups of v2, and the kernel counts how long they wait (pressure stalls)."""
-    if not os.path.exists("/sys/fs/cgroup/cgroup.controllers"):
-        return "this machine has cgroups of v1"
-    return _try("cat", "/proc/pressure/cpu")
+    """And the kernel counts how long they wait (pressure stalls)."""
+    return _v2() or _try("cat", "/proc/pressure/cpu")
 
 
 def _delegation() -> str:
@@ -197,7 +201,7 @@ PROBES: dict[str, Callable[[], str]] = {
     "root": _root, "user": _user, "userns": _userns, "timens": _timens, "overlay": _overlay,
     "landlock": functools.partial(_landlock, 2), "landlock.scope": functools.partial(_landlock, 6),
     "idmap": _idmap, "subids": _subids, "delegation": _delegation, "vm": _vm, "busybox": _busybox,
-    "psi": _psi, "slices": _slices, "cgroup.io": _io,
+    "psi": _psi, "slices": _slices, "cgroup.io": _io, "cgroup.v2": _v2,
     **{f"cgroup.{name}": functools.partial(_cgroup, name) for name in CONTROLLERS},
     **{name: functools.partial(_try, name, "--version") for name in COMMANDS},
 }

@@ -3,13 +3,17 @@ delegated cgroup; the machine is emulated, so this is the slow part of the tests
 
 from __future__ import annotations
 
+import contextlib
 import os
 import subprocess
 import sys
 import xml.etree.ElementTree as ET
 from pathlib import Path
+from threading import Lock, Thread
 
 import pytest
+
+from minibox.labs.lab import labs
 
 pytestmark = pytest.mark.needs("vm")
 
@@ -18,8 +22,7 @@ VM_RUN = HERE / "vm-run"
 BOXES = ("box/test_caps.py", "box/test_namespaces.py", "box/test_ids.py", "box/test_filesystem.py",
          "box/test_doctor.py", "box/test_delegate.py", "box/test_walls.py", "box/test_seccomp.py",
          "box/test_probes.py", "box/test_abuse.py", "box/test_many.py", "box/test_leases.py",
-         "box/test_result.py", "box/test_accuracy.py", "box/labs/test_cgroup_versions.py",
-         "box/test_trace_cgroups.py",
+         "box/test_result.py", "box/test_accuracy.py", "box/test_trace_cgroups.py",
          "box/test_explain.py", "fault")
 """Tests where the version of cgroups, or of the kernel, makes a difference."""
 
@@ -36,40 +39,90 @@ ALIKE = (
     # strace doubles what emulation costs; the calls on cgroups stay
     "calls_that_are_explained", "explained_that_is_never", "not_explained_is_noticed",
     "those_of_a_range_of_ids")
-SAME = " and ".join(f"not {name}" for name in ALIKE)
-ROOT, USER = f"not [user and {SAME}", f"not [root and {SAME}"
-"""What to choose of them: emulation is slow, so nothing that is the same everywhere, and what an
-unprivileged user does mostly in the user's own machine."""
+
+
+def but(*names: str) -> str:
+    """What to choose: no test that has one of these in its name, nor what is the same everywhere,
+    as emulation is slow."""
+    return " and ".join(f"not {name}" for name in (*names, *ALIKE))
+
+
+ROOT = but("[user")
+USER = but("[root", "test_walls", "test_seccomp")           # another kernel's, and root has them
+
+
+def of_labs(test: str, caller: str, *numbers: int) -> tuple[str, ...]:
+    """A test of labs, for those of these numbers; `make vm-labs` has all, in 40 minutes."""
+    return tuple(f"box/labs/{test}[{caller}-{lab.name}]" for lab in labs()
+                 if lab.number in numbers)
+
+
+LABS = {
+    "": of_labs("test_labs.py::test_each_submission_fails_for_its_own_reason", "root", 7, 8),
+    "tester": of_labs(
+        "test_labs_on_v2.py::test_the_solution_holds_and_the_broken_reference_leaks", "user",
+        1, 2, 4, 5, 6, 7, 8, 12)}
+"""Those on cgroups, whole; others that are quick, with their references."""
 
 EVERYWHERE = ("user", "userns", "timens", "landlock", "overlay", "subids", "delegation", "busybox",
-              "cgroup.memory", "cgroup.pids", "cgroup.cpu", "cgroup.cpuset", "psi")
+              "cgroup.v2", "cgroup.memory", "cgroup.pids", "cgroup.cpu", "cgroup.cpuset", "psi")
 """What must be there inside, for root and for the user."""
 
+MACHINES = {"": (ROOT, (*EVERYWHERE, "root", "idmap", "cgroup.io")), "tester": (USER, EVERYWHERE)}
+"""By user, "" for root: which tests, and what must be there."""
 
-@pytest.mark.parametrize(("user", "chosen", "required"), [
-    ("", ROOT, (*EVERYWHERE, "root", "idmap", "cgroup.io")), ("tester", USER, EVERYWHERE)],
-    ids=["root", "user"])
-def test_boxes_do_under_cgroup_v2_what_they_must(user, chosen, required, tmp_path, capfd):
-    results = tmp_path / "shared"
-    results.mkdir()
+
+def start(user: str, results: Path) -> subprocess.Popen[str]:
+    """Begin the tests as *user* in a machine of their own, whose results come to *results*."""
+    chosen, required = MACHINES[user]
     results.chmod(0o777)
     command = [sys.executable, "-m", "pytest", "-v", "-p", "no:cacheprovider", "--no-header",
                "-k", chosen, f"--junit-xml={results}/results.xml",
-               *(f"tests/{name}" for name in BOXES)]
-    options = ["--timeout", "900", "--share", results, *(["--user", user] if user else [])]
+               *(f"tests/{name}" for name in (*BOXES, *LABS[user]))]
+    options = ["--timeout", "1500", "--share", results, *(["--user", user] if user else [])]
     # the temporary directories of the tests inside are the machine's own
     environment = {name: value for name, value in os.environ.items() if name != "TMPDIR"}
-    with capfd.disabled():                                  # it takes minutes: show what goes on
-        print()
-        done = subprocess.run([VM_RUN, *options, "--", *command], stdin=subprocess.DEVNULL,
-                              cwd=HERE.parents[1],
-                              env=environment | {"MINIBOX_REQUIRE": ",".join(required),
-                                                 "ACCURACY_RUNS": "3"})
+    return subprocess.Popen(
+        [VM_RUN, *options, "--", *command], cwd=HERE.parents[1], stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, errors="replace",
+        env=environment | {"MINIBOX_REQUIRE": ",".join(required), "ACCURACY_RUNS": "3"})
+
+
+@pytest.fixture(scope="module")
+def machines(request, tmp_path_factory):
+    """The machines that are asked for, by user: all at once, as each keeps one CPU busy."""
+    users = {item.callspec.params["user"] for item in request.session.items
+             if getattr(item, "originalname", "") == "test_boxes_do_under_cgroup_v2_what_they_must"}
+    capture, one_at_a_time = request.config.pluginmanager.getplugin("capturemanager"), Lock()
+
+    def show(user: str, process: subprocess.Popen[str]) -> None:
+        assert process.stdout
+        for line in process.stdout:                         # it takes minutes
+            with one_at_a_time, capture.global_and_fixture_disabled():
+                print(f"{user or 'root'}: {line}", end="", flush=True)
+
+    with contextlib.ExitStack() as stack:
+        begun = {}
+        for user in users:
+            results = tmp_path_factory.mktemp("shared")
+            process = stack.enter_context(start(user, results))
+            reader = Thread(target=show, args=(user, process))
+            reader.start()
+            stack.callback(reader.join)
+            stack.callback(process.terminate)
+            begun[user] = process, results
+        yield begun
+
+
+@pytest.mark.parametrize("user", MACHINES, ids=lambda user: user or "root")
+def test_boxes_do_under_cgroup_v2_what_they_must(user, machines):
+    process, results = machines[user]
+    status = process.wait()
     cases = ET.parse(results / "results.xml").getroot().findall(".//testcase")
     wrong = [f"{case.get('classname')}::{case.get('name')}" for case in cases
              if case.find("failure") is not None or case.find("error") is not None]
     assert wrong == []
-    assert (done.returncode, len(cases) > 50) == (0, True)
+    assert (status, len(cases) > 50) == (0, True)
 
 
 @pytest.mark.parametrize(("command", "status", "out"), [
