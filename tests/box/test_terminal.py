@@ -7,6 +7,7 @@ import fcntl
 import os
 import pty
 import select
+import shlex
 import signal
 import struct
 import subprocess
@@ -122,8 +123,12 @@ class Shell:
         os.close(self.ours)
 
 
-def test_a_job_of_an_interactive_shell_obeys_its_keys(boxed):
+@pytest.mark.parametrize("traced", [False, True], ids=["engine", "trace"])
+def test_a_job_of_an_interactive_shell_obeys_its_keys(boxed, traced):
     shell = Shell(boxed, cat=plan(boxed, "cat", stdin="caller"))
+    if traced:
+        words = [*boxed.python, "-m", "minibox", "trace", "-o", "/dev/null", "run", "-i", "--"]
+        shell.type(f"E='{shlex.join(words)}'\n".encode(), b"ready$ ")
     shell.type(b"$E cat\n", b"cat\r\n")
     shell.type(b"one\n", b"one\r\none\r\n")
     shell.type(b"\x1a", b"ready$ ")
