@@ -181,6 +181,17 @@ def test_caps_are_what_was_asked_for(root_boxed: Any) -> None:
         assert 0.3 < figures["cpus"] < 1.08
 
 
+@pytest.mark.needs("root", "cgroup.memory", "cgroup.pids", "cgroup.cpu", "cgroup.io")
+@pytest.mark.parametrize("name", ["cost", "namespaces", "neighbour", "rootless"])
+def test_the_other_experiments_that_come_along_run_whole(root_boxed: Any, name: str) -> None:
+    path = start(root_boxed, re.sub("repetitions = [0-9]+", "repetitions = 1", load(name).text))
+    done = run(root_boxed, path)
+    assert done.returncode == 0, done.stderr
+    found = samples(root_boxed.scratch / "small.jsonl")
+    assert len(found) > 3 and {one["error"] for one in found} == {""}
+    assert all(one["figures"] and None not in one["figures"].values() for one in found)
+
+
 @pytest.mark.needs("bwrap")
 def test_other_runtimes_are_levels_too(boxed: Any) -> None:
     text = SMALL.replace('few = ["--pids-limit", "20"]', 'few = { runtime = "bwrap" }').replace(
