@@ -49,7 +49,9 @@ def show(*arguments: str) -> bool:
     usage = result["usage"]
     figures = [f"exit status {done.returncode}"]
     if usage["wall_s"] is not None:
-        figures += [f"{usage['wall_s']:.3f} s", f"CPU {usage['cpu_s']:.3f} s"]
+        figures.append(f"{usage['wall_s']:.3f} s")
+        if usage["cpu_s"] is not None:                # as it is if a box without cgroup is killed
+            figures.append(f"CPU {usage['cpu_s']:.3f} s")
     if usage["memory_peak_bytes"] is not None:
         figures.append(f"memory {usage['memory_peak_bytes'] / (1 << 20):.1f} MiB")
     if usage["pids_refused"]:

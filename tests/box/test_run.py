@@ -211,3 +211,12 @@ def test_an_interactive_shell_has_job_control_and_the_terminal_is_restored(boxed
     assert "42" in done.stdout and "restored" in done.stdout, done.stdout
     assert "job control" not in done.stdout and "Inappropriate" not in done.stdout
     assert os.path.exists(boxed.scratch / "after")
+
+
+def test_the_demo_shows_each_box_with_its_end(boxed):
+    done = boxed.command(*boxed.python, "-m", "minibox.cli.demo")
+    assert (done.returncode, done.stderr) == (0, "")
+    assert done.stdout.count("$ minibox run ") == 5
+    ends = [line for line in done.stdout.splitlines() if line.startswith(("=> ", "minibox: "))]
+    assert len(ends) == 5 and "no-such-program" in ends[4]
+    assert "exited" in ends[0] and "timed out after 1 s" in ends[3], ends
