@@ -55,8 +55,8 @@ vm: venv
 VM_LABS := -- $(RUN) -m pytest -p no:cacheprovider tests/box/labs/test_labs.py \
     tests/box/labs/test_labs_on_v2.py
 vm-labs: venv
-	tests/vm/vm-run --timeout 3000 $(VM_LABS) -k "not [user"
-	tests/vm/vm-run --timeout 3000 --user tester $(VM_LABS) -k "not [root"
+	tests/vm/vm-run --timeout 7200 $(VM_LABS) -k "not [user"
+	tests/vm/vm-run --timeout 7200 --user tester $(VM_LABS) -k "not [root"
 
 bench: .venv/built
 	$(RUN) benchmarks/run.py

@@ -52,7 +52,7 @@ USER = but("[root", "test_walls", "test_seccomp")           # another kernel's, 
 
 
 def of_labs(test: str, caller: str, *numbers: int) -> tuple[str, ...]:
-    """A test of labs, for those of these numbers; `make vm-labs` has all, in 40 minutes."""
+    """A test of labs, for those of these numbers; `make vm-labs` has all, and takes long."""
     return tuple(f"box/labs/{test}[{caller}-{lab.name}]" for lab in labs()
                  if lab.number in numbers)
 
