@@ -2,8 +2,8 @@
 # make check   the house rules, ruff, mypy            make test-unit  those that need no privilege
 # make asan    box tests with a sanitized engine      make vm         box tests under pure cgroup v2
 # make fuzz    what it reads, by libFuzzer and AFL++  make bench      boxes beside their peers
-# make accuracy  figures beside known loads      make vm-labs    each lab under cgroup v2
-# make clean   remove all that was made
+# make clean   remove all that was made              make vm-labs    each lab under cgroup v2
+# make accuracy                                      figures beside known loads
 
 # An unprivileged user can reach Debian's own Python, as the tests need; any other will do as well.
 PYTHON ?= $(shell for python in /usr/bin/python3 python3; do \

@@ -11,15 +11,21 @@ from __future__ import annotations
 
 import os
 import re
+import secrets
 import shutil
+import signal
+import subprocess
+import time
 from pathlib import Path
 
 import pytest
 
+from minibox import probe
 from minibox.labs.classes import read_scores
 from minibox.labs.finding import HOLDS, LEAKS, UNGRADABLE
 from minibox.labs.grader import Score
 from minibox.labs.lab import labs
+from minibox.labs.observe import Subject, descendants, witnesses
 
 WRONG = Path(__file__).with_name("wrong")
 
@@ -98,6 +104,26 @@ def test_each_submission_fails_for_its_own_reason(boxed, lab):
                          ids=lambda lab: lab.name)
 def test_a_user_to_whom_cgroups_are_delegated_is_graded_on_them(user_boxed, delegated, lab):
     hold_and_fail_as_they_must(lab, graded(user_boxed, lab)[1])
+
+
+def test_what_a_witness_leaves_behind_is_no_witness():
+    nonce, me = secrets.token_hex(16), os.getpid()
+
+    def found(*acts: str) -> int:
+        """How many witnesses there are in the end; whatever is left of them is killed."""
+        process = subprocess.Popen([probe.program(), "--witness", nonce, *acts])
+        left, until = [], time.monotonic() + 5
+        while time.monotonic() < until and not (
+                len(left) == 2 and len(witnesses(me, nonce)) < 2):
+            left = [pid for pid in descendants(me) if Subject(pid).is_witness(nonce)]
+        number = len(witnesses(me, nonce))
+        for pid in left:
+            os.kill(pid, signal.SIGKILL)
+        process.wait()
+        return number
+
+    assert found("fork=2", "exit=0") == 0                   # orphans, which the tests adopt
+    assert found("fork=1") == 1                             # a child, beside its parent
 
 
 @LABS
