@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import re
@@ -11,6 +12,7 @@ import time
 from pathlib import Path
 from typing import Any
 
+import psutil
 import pytest
 from browser import browse
 
@@ -91,6 +93,34 @@ def test_what_was_killed_goes_on_where_it_was(root_boxed: Any) -> None:
     assert f"{40 - complete.count(chr(10)) + 1} runs" in done.stderr
     keys = [(one["cell"]["pids"], one["repetition"]) for one in samples(file)]
     assert len(keys) == len(set(keys)) == 40
+
+
+@pytest.mark.needs("root", "cgroup.memory")
+@pytest.mark.parametrize("killed", [False, True])
+def test_a_neighbour_with_caps_ends_with_the_experiment(root_boxed: Any, killed: bool) -> None:
+    caps = '{ neighbour = "hog", beside = ["-m", "64M", "--cgroups", "enabled"] }'
+    path = start(root_boxed, SMALL.replace('["--pids-limit", "20"]', caps).replace(
+        '["--pids-limit", "200"]', caps).replace("repetitions = 4", "repetitions = 2").replace(
+        "[[factor]]", '[neighbour]\nhog = ["sh", "-c", "echo ready; while :; do :; done"]\n'
+        '[[factor]]').replace("i=0;", f"i=0; sleep {60 if killed else 0.1};"))
+    if not killed:
+        assert run(root_boxed, path).returncode == 0
+        assert len(samples(root_boxed.scratch / "small.jsonl")) == 4
+        return                                              # the fixture looks for cgroups
+    with subprocess.Popen([*root_boxed.python, "-m", "minibox", "experiment", "run", str(path),
+                           "--quiet"], cwd=root_boxed.scratch, env=root_boxed.environment,
+                          stdin=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as process:
+        until = time.monotonic() + 60
+        boxes: list[psutil.Process] = []
+        names: set[str] = set()
+        while "sleep" not in names:
+            assert time.monotonic() < until and process.poll() is None
+            time.sleep(0.05)
+            with contextlib.suppress(psutil.NoSuchProcess):
+                boxes = psutil.Process(process.pid).children(recursive=True)
+                names = {one.name() for one in boxes}
+        process.send_signal(signal.SIGKILL)
+    assert psutil.wait_procs(boxes, timeout=20)[1] == []
 
 
 def test_samples_of_another_experiment_are_left_alone(boxed: Any) -> None:

@@ -11,7 +11,7 @@ import statistics
 import subprocess
 import sys
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
 from minibox.errors import HostError
@@ -25,7 +25,15 @@ if TYPE_CHECKING:
 
 PATIENCE_S = 600.0
 READY_S = 30.0
-COMMAND = (sys.executable, "-P", "-m", "minibox")
+TIED = """
+import runpy, signal, sys
+from minibox.syscalls import die_with_parent
+die_with_parent(signal.SIGTERM)
+runpy.run_module(sys.argv.pop(1), run_name="__main__", alter_sys=True)
+"""
+"""As -m of Python, but it is asked to end when this process is killed."""
+MODULE = (sys.executable, "-P", "-c", TIED)
+COMMAND = (*MODULE, "minibox")
 
 
 class CannotRun(Exception):
@@ -88,17 +96,37 @@ def neighbour(asked: Experiment, cell: Cell, prefix: tuple[str, ...],
         yield
         return
     argv = [*prefix, *COMMAND, "run", *beside(cell), "--", *asked.neighbours[names[0]]]
+    with started(argv, environment) as process:
+        assert process.stdout and process.stderr
+        if not select.select([process.stdout], [], [], READY_S)[0]:
+            raise CannotRun(f"the neighbour {names[0]} says nothing for {READY_S:.0f} s")
+        if not process.stdout.readline():
+            raise CannotRun(f"the neighbour {names[0]}: {last_line(process.stderr.read())}")
+        yield
+
+
+@contextlib.contextmanager
+def started(argv: Sequence[str], environment: dict[str, str], **more: Any
+            ) -> Iterator[subprocess.Popen[bytes]]:
+    """A command that is asked to end when the block is over: its box takes its cgroups along then,
+    which one whose engine is killed leaves to the next start."""
     with subprocess.Popen(argv, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, cwd="/",
-                          stderr=subprocess.PIPE, env=environment) as process:
+                          stderr=subprocess.PIPE, env=environment, **more) as process:
         try:
-            assert process.stdout and process.stderr
-            if not select.select([process.stdout], [], [], READY_S)[0]:
-                raise CannotRun(f"the neighbour {names[0]} says nothing for {READY_S:.0f} s")
-            if not process.stdout.readline():
-                raise CannotRun(f"the neighbour {names[0]}: {last_line(process.stderr.read())}")
-            yield
+            yield process
         finally:
-            process.kill()                                  # the box ends with its engine
+            process.terminate()
+
+
+def finished(argv: Sequence[str], environment: dict[str, str], **more: Any
+             ) -> subprocess.CompletedProcess[bytes]:
+    """A command that has ended by itself."""
+    with started(argv, environment, **more) as process:
+        try:
+            out, err = process.communicate(timeout=PATIENCE_S)
+        except subprocess.TimeoutExpired as error:
+            raise CannotRun(f"it did not end in {PATIENCE_S:.0f} s") from error
+    return subprocess.CompletedProcess(argv, process.returncode, out, err)
 
 
 def measured(asked: Experiment, cell: Cell, prefix: tuple[str, ...],
@@ -124,12 +152,8 @@ def in_another(asked: Experiment, cell: Cell, prefix: tuple[str, ...],
                environment: dict[str, str]) -> tuple[dict[str, Any], str]:
     """A run in another runtime: of its usage only the wall time is known."""
     what = json.dumps([runtime_of(cell), options(cell), asked.command])
-    argv = [*prefix, sys.executable, "-P", "-m", "minibox.testing.experiment.other", what]
-    try:
-        done = subprocess.run(argv, stdin=subprocess.DEVNULL, capture_output=True, cwd="/",
-                              timeout=PATIENCE_S, env=environment)
-    except subprocess.TimeoutExpired as error:
-        raise CannotRun(f"it did not end in {PATIENCE_S:.0f} s") from error
+    argv = [*prefix, *MODULE, "minibox.testing.experiment.other", what]
+    done = finished(argv, environment)
     if done.returncode:
         raise CannotRun(last_line(done.stderr) or f"status {done.returncode}")
     found = json.loads(done.stdout)
@@ -143,11 +167,7 @@ def in_a_box(asked: Experiment, cell: Cell, prefix: tuple[str, ...],
     with tempfile.TemporaryFile("w+") as result:
         argv = [*prefix, *COMMAND, "run", "--observe", "--result", f"fd:{result.fileno()}",
                 *options(cell), "--", *asked.command]
-        try:
-            done = subprocess.run(argv, stdin=subprocess.DEVNULL, capture_output=True, cwd="/",
-                                  timeout=PATIENCE_S, pass_fds=(result.fileno(),), env=environment)
-        except subprocess.TimeoutExpired as error:
-            raise CannotRun(f"it did not end in {PATIENCE_S:.0f} s") from error
+        done = finished(argv, environment, pass_fds=(result.fileno(),))
         result.seek(0)
         text = result.read()
     if not text:
@@ -161,10 +181,9 @@ def in_a_box(asked: Experiment, cell: Cell, prefix: tuple[str, ...],
 
 def probed(asked: Experiment, cell: Cell, prefix: tuple[str, ...],
            environment: dict[str, str]) -> dict[str, Any]:
-    argv = [*prefix, *COMMAND, "probe", "--json", "--only", ",".join(asked.probes), "--runtime",
-            runtime_of(cell), "--", *options(cell)]
-    done = subprocess.run(argv, stdin=subprocess.DEVNULL, capture_output=True, cwd="/",
-                          timeout=PATIENCE_S, env=environment)
+    argv = [*prefix, *COMMAND, "probe", "--json", "--only", ",".join(asked.probes),
+            "--runtime", runtime_of(cell), "--", *options(cell)]
+    done = finished(argv, environment)
     try:
         (trial,) = json.loads(done.stdout)["runtimes"]
     except (ValueError, KeyError) as error:
