@@ -99,7 +99,9 @@ def box_spec(argv: Iterable[str], *, limits: spec.Limits | None = None,
     """
     for name in others:
         if name not in BoxSpec.__fields__:
-            raise TypeError(f"there is no argument {name!r}")
+            limit = name in (Limits.__init__.__kwdefaults__ or ())
+            raise TypeError(f"there is no argument {name!r}"
+                            + f": say limits=minibox.Limits({name}=...)" * limit)
     without = tuple(_each(_same, "without", without))
     return BoxSpec(
         argv=tuple(argv), limits=limits or spec.Limits(),

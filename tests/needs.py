@@ -169,6 +169,22 @@ def _v2() -> str:
     return "" if there else "this machine has cgroups of v1"
 
 
+def _smt() -> str:
+    """Hardware threads that share a core."""
+    paths = glob.glob("/sys/devices/system/cpu/cpu*/topology/thread_siblings_list")
+    return "" if any(set("-,") & set(Path(path).read_text()) for path in paths) else "it has none"
+
+
+def _numa() -> str:
+    """Memory of several nodes."""
+    nodes = glob.glob("/sys/devices/system/node/node[0-9]*")
+    return "" if len(nodes) > 1 else "it has one node"
+
+
+def _swap() -> str:
+    return "" if len(Path("/proc/swaps").read_text().splitlines()) > 1 else "it has none"
+
+
 def _psi() -> str:
     """And the kernel counts how long they wait (pressure stalls)."""
     return _v2() or _try("cat", "/proc/pressure/cpu")
@@ -201,7 +217,8 @@ PROBES: dict[str, Callable[[], str]] = {
     "root": _root, "user": _user, "userns": _userns, "timens": _timens, "overlay": _overlay,
     "landlock": functools.partial(_landlock, 2), "landlock.scope": functools.partial(_landlock, 6),
     "idmap": _idmap, "subids": _subids, "delegation": _delegation, "vm": _vm, "busybox": _busybox,
-    "psi": _psi, "slices": _slices, "cgroup.io": _io, "cgroup.v2": _v2,
+    "psi": _psi, "slices": _slices, "smt": _smt, "numa": _numa, "swap": _swap,
+    "cgroup.io": _io, "cgroup.v2": _v2,
     **{f"cgroup.{name}": functools.partial(_cgroup, name) for name in CONTROLLERS},
     **{name: functools.partial(_try, name, "--version") for name in COMMANDS},
 }

@@ -9,6 +9,7 @@ import pytest
 
 from minibox.errors import SpecError
 from minibox.record import Record, as_dict, replace
+from minibox.request import box_spec
 from minibox.spec import BoxSpec, Device, DeviceRate, Limits, Mount, Ulimit, User
 
 TRUE = ("/bin/true",)
@@ -143,3 +144,10 @@ def test_a_changed_copy_is_checked_again() -> None:
 def test_a_spec_can_be_sent_to_another_process() -> None:
     spec = BoxSpec(argv=TRUE, limits=Limits(pids=3), mounts=(bind("/a"),))
     assert pickle.loads(pickle.dumps(spec)) == spec
+
+
+def test_a_limit_that_is_given_as_an_argument_is_told_its_place() -> None:
+    with pytest.raises(TypeError, match=r"'memory': say limits=minibox.Limits\(memory=...\)$"):
+        box_spec(TRUE, memory="64M")
+    with pytest.raises(TypeError, match="no argument 'memry'$"):
+        box_spec(TRUE, memry="64M")

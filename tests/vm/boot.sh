@@ -1,6 +1,6 @@
 # PID 1 of the machine, first half, with nothing but BusyBox: put the root file system together.
-# Before it stand the settings of vm-run: root, user, uid, gid, home, here, shares, and "$@", the
-# command.  A failure ends PID 1, and with it the machine.
+# Before it stand the settings of vm-run: root, user, uid, gid, home, here, shares, swap, and "$@",
+# the command.  A failure ends PID 1, and with it the machine.
 #
 # /host/root is the real machine's root, /host/1 and so on its --share directories, both by
 # virtiofs; /scratch is the disk for all that is written, and goes when the machine goes.
@@ -28,6 +28,12 @@ for module in /modules/*; do insmod "$module"; done
 mount -t virtiofs host /host
 ls /host/root/ >/dev/null               # this mounts what is below
 mount -t ext4 -o noatime /dev/vda /scratch
+if [ "$swap" ]; then
+    dd if=/dev/zero of=/scratch/swap bs=1M count="$swap" 2>/dev/null
+    chmod 600 /scratch/swap
+    mkswap /scratch/swap >/dev/null
+    swapon /scratch/swap
+fi
 
 copy_on_write ''
 # Nothing may change below an overlay, but other runs of the tests make and remove accounts.
