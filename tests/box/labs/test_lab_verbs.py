@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -35,6 +36,23 @@ def test_a_lab_starts_with_its_text_a_picture_and_what_to_begin_with(boxed):
     assert ET.parse(where / "picture.svg").getroot().tag.endswith("svg")
     again = boxed.minibox("lab", "start", "4", str(where))
     assert again.returncode == 125 and "is not empty" in again.stderr
+
+
+@pytest.mark.needs("vm")
+def test_the_capstone_measures_boxes_beside_a_machine(boxed):
+    where = boxed.scratch / "lab"
+    assert boxed.minibox("lab", "start", "12", str(where)).returncode == 0
+    (where / "box.py").write_text("print('not yet')")
+    done = boxed.command(*boxed.python, "measure.py", "3", cwd=where)
+    assert done.returncode == 1 and "nothing to measure yet" in done.stderr
+    (where / "box.py").write_text((find("12").solution / "box.py").read_text())
+    done = boxed.command(*boxed.python, "measure.py", "3", cwd=where)
+    assert (done.returncode, done.stderr) == (0, "")
+    start_ms, box_mib, start_s, machine_mib = map(float, re.search(
+        r"a box, .*: median ([0-9.]+) ms of 3\n3 boxes at once: ([0-9.]+) MiB each\n"
+        r"(?:a machine \(kvm\) did not boot in 20 s\n)?"
+        r"a machine \((?:kvm|tcg)\), .*: ([0-9.]+) s, ([0-9]+) MiB\n$", done.stdout).groups())
+    assert start_s * 1000 > 2 * start_ms > 0 and machine_mib > 3 * box_mib > 0
 
 
 def test_the_course_is_listed_with_what_this_machine_lacks(boxed):
