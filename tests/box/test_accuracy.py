@@ -59,8 +59,8 @@ def measure(run: Any, capsys: pytest.CaptureFixture[str]) -> Any:
 
 
 def percentile(found: list[float]) -> float:
-    """The 95th, of sorted figures."""
-    return found[int(len(found) * 0.95 - 0.5)]
+    """The 95th, of sorted figures; of few, the worst but one."""
+    return found[min(int(len(found) * 0.95 - 0.5), len(found) - 2)]
 
 
 def within(found: list[float], goal: float) -> None:
