@@ -33,7 +33,8 @@ step does, why, what leaks without it, which privilege it needs, and where that 
       --svg FILE          draw the box instead, as a picture; what --only names stands out
       --as TOOL           the command by which unshare, bwrap or systemd-run come nearest to this
                           box, or config.json for runc; on stderr, what they do not do
-      --host FILE         for another host, whose facts are in FILE; this one is not looked at
+      --host FILE         for another host, whose facts are in FILE, or for one of those that come
+                          along: v1-root, v2-root, v2-user (of cgroups, and who runs the box)
       --save-host FILE    write this host's facts there, for --host elsewhere
   -h, --help              show this; `minibox run --help` shows the options of run
 
@@ -130,6 +131,9 @@ def asked_for(options: Values, rest: Sequence[str]) -> Plan | None:
             return run.planned(run.PAGE, rest[1:])[0]
         except ImportError as error:
             raise no_facts(error) from error
+        except HostError as error:
+            hint = f"{error.hint}; or see how another host does it, by --host v2-user"
+            raise HostError(error.feature, error.probe, hint) from error
     from minibox.compiler import compile
     from minibox.explain.hosts import load
 
@@ -216,4 +220,5 @@ def this_host() -> Host:
 
 def no_facts(error: ImportError) -> HostError:
     return HostError("facts of this host", f"what finds them is not built here ({error})",
-                     "name another's: `minibox explain --save-host FILE` there, --host FILE here")
+                     "name another's: --host v2-user, or `minibox explain --save-host FILE` there "
+                     "and --host FILE here")

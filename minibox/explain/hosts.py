@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+
 from minibox.errors import SpecError
 from minibox.facts import Controller, Host, IdRange, SystemPath
 from minibox.record import Record, as_dict
@@ -17,6 +19,10 @@ RECORDS: dict[str, type[Record]] = {
     "controllers": Controller, "system_paths": SystemPath, "uid_range": IdRange,
     "gid_range": IdRange}
 """Fields of a Host that are records, or tuples of them."""
+
+KNOWN = ("v1-root", "v2-root", "v2-user")
+"""Hosts as they commonly are, which come along: Linux 6.1 with cgroups of v1 or of v2, for root or
+for a user to whom systemd delegates cpu, memory and pids."""
 
 PLAIN: dict[str, type] = {"int": int, "str": str, "bool": bool}
 
@@ -37,12 +43,15 @@ def save(host: Host, path: str) -> None:
 
 
 def load(path: str) -> Host:
-    """The host whose facts are in *path*. Errors: SpecError."""
+    """The host whose facts are in *path*, or one of KNOWN. Errors: SpecError."""
+    if path in KNOWN:
+        path = f"{os.path.dirname(__file__)}/known/{path}.json"
     try:
         with open(path, encoding="utf-8", errors="surrogateescape") as file:
             return from_json(path, file.read())
     except OSError as error:
-        raise SpecError("host", path, f"it cannot be read: {error.strerror}") from error
+        raise SpecError("host", path, f"it cannot be read: {error.strerror}; these come with "
+                        f"minibox: {', '.join(KNOWN)}") from error
 
 
 def from_json(path: str, text: str) -> Host:

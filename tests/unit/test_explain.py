@@ -16,13 +16,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from minibox import steps
+from minibox.cli import main
 from minibox.compiler import cgroups, compile
-from minibox.errors import SpecError
+from minibox.errors import HostError, SpecError
 from minibox.explain import hosts
 from minibox.explain.calls import CALLS, NONE
 from minibox.explain.calls.notation import quote
 from minibox.explain.record import Explained, explain
 from minibox.explain.text import LONGEST, ZOOMS, show
+from minibox.facts import Host
 from minibox.plan import Plan, encode
 from minibox.request import box_spec
 from minibox.steps import KINDS, PARTS, Step, name_of
@@ -278,6 +280,34 @@ def test_another_host_is_explained_without_a_look_at_this_one(zoom: str, tmp_pat
     assert "/nowhere/data" in done.stdout or zoom == "mechanisms"
 
 
+@pytest.mark.parametrize(("name", "calls"), [
+    ("v1-root", {"memory.limit_in_bytes", "cpu.cfs_quota_us", "pids.max"}),
+    ("v2-root", {"memory.max", "cpu.max", "pids.max", "cpuset.cpus", "system.slice"}),
+    ("v2-user", {"memory.max", "cpu.max", "pids.max", "user@1000.service"})])
+def test_hosts_that_come_along_show_what_this_one_may_not_have(name, calls) -> None:
+    options = "-m 64M --cpus 0.5 --pids-limit 20" + " --cpuset-cpus 1" * (name != "v2-user")
+    done = nowhere("explain", "--zoom", "calls", "--host", name, "run", *options.split(), "true")
+    assert (done.returncode, done.stderr) == (0, "")
+    assert [one for one in calls if one not in done.stdout] == []
+
+
+def test_a_host_that_comes_along_has_all_facts_that_there_are() -> None:
+    for name in hosts.KNOWN:
+        told = json.loads(Path(hosts.__file__).with_name("known").joinpath(f"{name}.json")
+                          .read_text())
+        assert told.keys() == Host.__fields__.keys() | {"minibox_host"}
+
+
+def test_where_a_box_is_refused_the_mend_names_a_host_that_has_it(monkeypatch, capsys) -> None:
+    def refuse(*_: object) -> None:
+        raise HostError("memory", "no cgroup here is yours to write", "add --best-effort")
+
+    monkeypatch.setattr("minibox.cli.run.planned", refuse)
+    assert main(["explain", "run", "-m", "64M", "true"]) == 125
+    said = capsys.readouterr().err
+    assert "add --best-effort; or see how another host does it" in said and "--host v2-user" in said
+
+
 def test_a_saved_plan_is_explained_without_an_engine(tmp_path) -> None:
     path = tmp_path / "plan"
     path.write_bytes(encode(planned()))
@@ -334,6 +364,8 @@ def test_colours_are_for_terminals_only(tmp_path) -> None:
     (("explain", "--host", "HOST", "run", "--device", "/dev/fuse", "x"), "explain plan FILE"),
     (("explain", "--host", "HOST", "run", "--device-read-bps", "/dev/sda:1M", "x"), "explain plan"),
     (("explain", "--save-host", "/none/x"), "facts of this host"),
+    (("explain", "run", "x"), "name another's: --host v2-user"),
+    (("explain", "--host", "v3", "run", "x"), "come with minibox: v1-root, v2-root, v2-user"),
     (("explain", "--save-host", "/x", "run", "x"), "--save-host goes alone"),
 ])
 def test_what_cannot_be_explained_is_one_clear_line(argv, said, tmp_path) -> None:
