@@ -83,7 +83,7 @@ def start(results: Path, options: Iterable[str], tests: Iterable[str],
     # the temporary directories of the tests inside are the machine's own
     environment = {name: value for name, value in os.environ.items() if name != "TMPDIR"}
     return subprocess.Popen(
-        [VM_RUN, "--timeout", "1500", "--share", results, *options, "--", *command],
+        [VM_RUN, "--timeout", "2000", "--share", results, *options, "--", *command],
         cwd=HERE.parents[1], stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT, text=True, errors="replace",
         env=environment | {"MINIBOX_REQUIRE": ",".join(required), "ACCURACY_RUNS": "3"})

@@ -73,9 +73,9 @@ def ends_all(bench: Bench) -> str:
 @check("forwards", points=2)
 def forwards(bench: Bench) -> str:
     """SIGTERM to your program reaches the command, and the status says so."""
-    with bench.container("gate=", "burn=1", hold=True) as box:
+    with bench.container("gate=", "burn=100", hold=True) as box:
         command = box.pass_gate()
-        box.witness()                                       # it has burned, and stays
+        box.witness()               # it has burned, so others had time for their handlers; it stays
         os.kill(box.submission.pid, signal.SIGTERM)
         box.until(lambda: not command.alive, "signal-lost", "SIGTERM did not end the command")
         _, code = box.held()
