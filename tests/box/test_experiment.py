@@ -43,6 +43,11 @@ def start(boxed: Any, text: str, name: str = "small") -> Path:
     return path
 
 
+def private(boxed: Any) -> dict[str, str]:
+    """An environment whose temporary files are the test's: who is killed leaves them."""
+    return {**boxed.environment, "TMPDIR": str(boxed.scratch)}
+
+
 def run(boxed: Any, path: Path, *options: str) -> subprocess.CompletedProcess[str]:
     done = boxed.minibox("experiment", "run", str(path), "--quiet", *options, cwd=boxed.scratch)
     assert isinstance(done, subprocess.CompletedProcess)
@@ -77,7 +82,7 @@ def test_what_was_killed_goes_on_where_it_was(root_boxed: Any) -> None:
     path = start(root_boxed, SMALL.replace("repetitions = 4", "repetitions = 20"))
     file = root_boxed.scratch / "small.jsonl"
     with subprocess.Popen([*root_boxed.python, "-m", "minibox", "experiment", "run", str(path),
-                           "--quiet"], cwd=root_boxed.scratch, env=root_boxed.environment,
+                           "--quiet"], cwd=root_boxed.scratch, env=private(root_boxed),
                           stdin=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as process:
         until = time.monotonic() + 60
         while not (file.exists() and file.read_text().count("\n") > 5):
@@ -108,7 +113,7 @@ def test_a_neighbour_with_caps_ends_with_the_experiment(root_boxed: Any, killed:
         assert len(samples(root_boxed.scratch / "small.jsonl")) == 4
         return                                              # the fixture looks for cgroups
     with subprocess.Popen([*root_boxed.python, "-m", "minibox", "experiment", "run", str(path),
-                           "--quiet"], cwd=root_boxed.scratch, env=root_boxed.environment,
+                           "--quiet"], cwd=root_boxed.scratch, env=private(root_boxed),
                           stdin=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as process:
         until = time.monotonic() + 60
         boxes: list[psutil.Process] = []

@@ -166,7 +166,8 @@ def test_a_grader_that_is_killed_goes_on_where_it_was(root_boxed):
         submission(where / f"s{number}", root_boxed, SOLUTION)
     command = [sys.executable, "-m", "minibox", "lab", "grade", str(where), "--lab", "4",
                "--parallel", "1"]
-    process = subprocess.Popen(command, cwd="/", env=root_boxed.environment,
+    own = {"TMPDIR": str(root_boxed.scratch)}               # who is killed leaves his there
+    process = subprocess.Popen(command, cwd="/", env=root_boxed.environment | own,
                                stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
     assert process.stderr is not None
     process.stderr.readline()                               # the first has its score
