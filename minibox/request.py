@@ -99,9 +99,9 @@ def box_spec(argv: Iterable[str], *, limits: spec.Limits | None = None,
     """
     for name in others:
         if name not in BoxSpec.__fields__:
-            limit = name in (Limits.__init__.__kwdefaults__ or ())
-            raise TypeError(f"there is no argument {name!r}"
-                            + f": say limits=minibox.Limits({name}=...)" * limit)
+            is_limit = name in (Limits.__init__.__kwdefaults__ or ())
+            place = f": say limits=minibox.Limits({name}=...)" if is_limit else ""
+            raise TypeError(f"there is no argument {name!r}{place}")
     without = tuple(_each(_same, "without", without))
     return BoxSpec(
         argv=tuple(argv), limits=limits or spec.Limits(),

@@ -215,9 +215,7 @@ BURN = "import os\n[os.fork() for _ in range(3)]\nwhile True: pass"
 @pytest.mark.needs("cgroup.cpu")
 def test_a_hog_of_cpu_under_a_cap(attack, capped):
     done = attack("--cpus", "0.5", "--timeout", "2", "--", *PYTHON, BURN)
-    assert done.reason == "walltime", done
-    dying_s = done.result["evidence"]["overshoot_s"]        # without the cap, to be killed at once
-    assert done.result["usage"]["cpu_s"] <= 0.5 * 2 + 0.2 + dying_s * os.cpu_count(), done
+    assert done.reason == "walltime" and done.result["usage"]["cpu_s"] <= 1.3, done
 
 
 def test_a_hog_of_cpu_time_over_many_processes(attack):

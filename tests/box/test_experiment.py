@@ -43,9 +43,12 @@ def start(boxed: Any, text: str, name: str = "small") -> Path:
     return path
 
 
-def private(boxed: Any) -> dict[str, str]:
-    """An environment whose temporary files are the test's: who is killed leaves them."""
-    return {**boxed.environment, "TMPDIR": str(boxed.scratch)}
+def begun(boxed: Any, path: Path) -> subprocess.Popen[bytes]:
+    """An experiment to be killed: the temporary files that it leaves then are the test's."""
+    return subprocess.Popen(
+        [*boxed.python, "-m", "minibox", "experiment", "run", str(path), "--quiet"],
+        cwd=boxed.scratch, env={**boxed.environment, "TMPDIR": str(boxed.scratch)},
+        stdin=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
 
 
 def run(boxed: Any, path: Path, *options: str) -> subprocess.CompletedProcess[str]:
@@ -81,9 +84,7 @@ def test_a_browser_shows_the_page_with_its_pictures(root_boxed: Any) -> None:
 def test_what_was_killed_goes_on_where_it_was(root_boxed: Any) -> None:
     path = start(root_boxed, SMALL.replace("repetitions = 4", "repetitions = 20"))
     file = root_boxed.scratch / "small.jsonl"
-    with subprocess.Popen([*root_boxed.python, "-m", "minibox", "experiment", "run", str(path),
-                           "--quiet"], cwd=root_boxed.scratch, env=private(root_boxed),
-                          stdin=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as process:
+    with begun(root_boxed, path) as process:
         until = time.monotonic() + 60
         while not (file.exists() and file.read_text().count("\n") > 5):
             assert time.monotonic() < until and process.poll() is None
@@ -100,21 +101,27 @@ def test_what_was_killed_goes_on_where_it_was(root_boxed: Any) -> None:
     assert len(keys) == len(set(keys)) == 40
 
 
-@pytest.mark.needs("root", "cgroup.memory")
-@pytest.mark.parametrize("killed", [False, True])
-def test_a_neighbour_with_caps_ends_with_the_experiment(root_boxed: Any, killed: bool) -> None:
+def beside_a_hog(boxed: Any, seconds: float) -> Path:
+    """An experiment of four runs that take so long, beside a neighbour with caps."""
     caps = '{ neighbour = "hog", beside = ["-m", "64M", "--cgroups", "enabled"] }'
-    path = start(root_boxed, SMALL.replace('["--pids-limit", "20"]', caps).replace(
-        '["--pids-limit", "200"]', caps).replace("repetitions = 4", "repetitions = 2").replace(
-        "[[factor]]", '[neighbour]\nhog = ["sh", "-c", "echo ready; while :; do :; done"]\n'
-        '[[factor]]').replace("i=0;", f"i=0; sleep {60 if killed else 0.1};"))
-    if not killed:
-        assert run(root_boxed, path).returncode == 0
-        assert len(samples(root_boxed.scratch / "small.jsonl")) == 4
-        return                                              # the fixture looks for cgroups
-    with subprocess.Popen([*root_boxed.python, "-m", "minibox", "experiment", "run", str(path),
-                           "--quiet"], cwd=root_boxed.scratch, env=private(root_boxed),
-                          stdin=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as process:
+    hog = '[neighbour]\nhog = ["sh", "-c", "echo ready; while :; do :; done"]\n'
+    text = SMALL.replace("repetitions = 4", "repetitions = 2").replace(
+        "i=0;", f"i=0; sleep {seconds};").replace("[[factor]]", hog + "[[factor]]")
+    for cap in ("20", "200"):
+        text = text.replace(f'["--pids-limit", "{cap}"]', caps)
+    return start(boxed, text)
+
+
+@pytest.mark.needs("root", "cgroup.memory")
+def test_a_neighbour_takes_its_cgroups_along(root_boxed: Any) -> None:
+    """The fixture looks for what is left."""
+    assert run(root_boxed, beside_a_hog(root_boxed, 0.1)).returncode == 0
+    assert len(samples(root_boxed.scratch / "small.jsonl")) == 4
+
+
+@pytest.mark.needs("root", "cgroup.memory")
+def test_a_run_and_its_neighbour_end_with_an_experiment_that_is_killed(root_boxed: Any) -> None:
+    with begun(root_boxed, beside_a_hog(root_boxed, 60)) as process:
         until = time.monotonic() + 60
         boxes: list[psutil.Process] = []
         names: set[str] = set()

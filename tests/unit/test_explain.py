@@ -280,15 +280,15 @@ def test_another_host_is_explained_without_a_look_at_this_one(zoom: str, tmp_pat
     assert "/nowhere/data" in done.stdout or zoom == "mechanisms"
 
 
-@pytest.mark.parametrize(("name", "calls"), [
+@pytest.mark.parametrize(("name", "files"), [
     ("v1-root", {"memory.limit_in_bytes", "cpu.cfs_quota_us", "pids.max"}),
     ("v2-root", {"memory.max", "cpu.max", "pids.max", "cpuset.cpus", "system.slice"}),
     ("v2-user", {"memory.max", "cpu.max", "pids.max", "user@1000.service"})])
-def test_hosts_that_come_along_show_what_this_one_may_not_have(name, calls) -> None:
+def test_hosts_that_come_along_show_what_this_one_may_not_have(name, files) -> None:
     options = "-m 64M --cpus 0.5 --pids-limit 20" + " --cpuset-cpus 1" * (name != "v2-user")
     done = nowhere("explain", "--zoom", "calls", "--host", name, "run", *options.split(), "true")
     assert (done.returncode, done.stderr) == (0, "")
-    assert [one for one in calls if one not in done.stdout] == []
+    assert [one for one in files if one not in done.stdout] == []
 
 
 def test_a_host_that_comes_along_has_all_facts_that_there_are() -> None:

@@ -120,7 +120,7 @@ def machines(request, tmp_path_factory):
 
 @pytest.mark.parametrize("user", MACHINES, ids=lambda user: user or "root")
 def test_boxes_do_under_cgroup_v2_what_they_must(user, machines):
-    assert failed(*machines[user], least=50) == []
+    assert failed(*machines[user], least=51) == []
 
 
 def failed(process: subprocess.Popen[str], results: Path, least: int) -> list[str]:
@@ -139,10 +139,10 @@ def test_where_threads_share_cores_and_memory_has_nodes_and_is_swapped(tmp_path)
     with start(tmp_path, ["--topology", "2,2,2", "--swap", "256"], tests,
                ("smt", "numa", "swap", "cgroup.v2", "cgroup.memory")) as process:
         try:
-            said = process.communicate()[0]
+            print(process.communicate()[0])                 # shown if it fails, in any way
         finally:
             process.terminate()
-        assert failed(process, tmp_path, least=9) == [], said
+        assert failed(process, tmp_path, least=9) == []
 
 
 @pytest.mark.parametrize(("command", "status", "out"), [
