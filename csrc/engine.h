@@ -41,7 +41,6 @@ struct mb_engine {
     int32_t ended_how;                  /* CLD_*; 0: it has not ended by itself */
     uint32_t ended_status;
     uint64_t ended_ns, processes;
-    struct rusage usage;
 
     struct mb_relay in, out[2];
     bool raw;                           /* the caller's terminal is in raw mode */
@@ -53,7 +52,7 @@ struct mb_engine {
 /* supervise.c */
 /* From the box's start until init is dead. */
 void mb_supervise(struct mb_engine *engine);
-/* Wait for the dead init, whose usage is that of the box. */
+/* Wait for the dead init. */
 void mb_reap(struct mb_engine *engine);
 /* Kill all of it at once. */
 void mb_kill_box(struct mb_engine *engine);

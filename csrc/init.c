@@ -36,14 +36,15 @@ static uint64_t field_of(const char *line, int wanted)
 }
 
 /* The CPU clock of process *pid*, all its threads: exact, where stat(5) has four numbers of whole ticks.
- * Source: clock_getcpuclockid(3); the number is the kernel's, linux/posix-timers.h. 0: it is gone. */
+ * 0: it is gone; or it is init, whose own work is not the box's.
+ * Source: clock_getcpuclockid(3); the number is the kernel's, linux/posix-timers.h. */
 static uint64_t clock_of(const char *pid)
 {
     unsigned number = 0;
 
     for (; *pid >= '0' && *pid <= '9'; pid++)
         number = number * 10 + (unsigned)(*pid - '0');
-    return mb_clock_ns((int)(~number << 3 | 2));
+    return number == (unsigned)mb_getpid() ? 0 : mb_clock_ns((int)(~number << 3 | 2));
 }
 
 static void count_process(int proc, const char *pid, uint64_t sums[3])
@@ -116,7 +117,8 @@ static bool reap_one(const struct mb_box *box, struct harvest *harvest, int opti
     return true;
 }
 
-/* The kernel would kill all others as we exit, but not count what they used. */
+/* The kernel would kill all others as we exit, but not count what they used. What init itself used, for
+ * the set-up and the end, is no part of it. */
 _Noreturn static void end_box(const struct mb_box *box, struct harvest *harvest)
 {
     if (box->shares_pids)
@@ -125,6 +127,7 @@ _Noreturn static void end_box(const struct mb_box *box, struct harvest *harvest)
         mb_kill(-1, SIGKILL);
     while (reap_one(box, harvest, box->shares_pids ? WNOHANG : 0))
         ;
+    mb_getrusage(RUSAGE_CHILDREN, &box->board->usage);
     report_to_engine(box, MB_ENDED, harvest->how, harvest->status, harvest->reaped, 0);
     mb_exit(0);
 }

@@ -178,7 +178,7 @@ void mb_fill_report(struct mb_engine *engine, struct mb_report *report)
     report->started_ns = engine->started_ns;
     report->exec_ns = ran ? box->board->exec_ns : 0;
     report->end_ns = engine->ended_ns ? engine->ended_ns : mb_now(box);
-    fill_usage(report, &engine->usage);
+    fill_usage(report, &box->board->usage);
     report->processes = engine->processes;
     memcpy(report->figures, box->figures, sizeof report->figures);
     report->stdout_bytes = engine->out[0].total;

@@ -2,6 +2,7 @@
  * minibox/report.py has the same layout. */
 #pragma once
 #include <stdint.h>
+#include <sys/resource.h>
 #include "plan.h"
 
 /* One step's outcome. It lies in a page that engine, init and app share until exec, so that noting
@@ -29,6 +30,8 @@ struct mb_board {
     volatile uint32_t detail_size;
     char detail[MB_DETAIL];             /* text that goes with the failed step, not NUL-terminated */
     volatile uint64_t exec_ns;          /* when the app was about to exec; 0: it never was */
+    struct rusage usage;                /* of all that init waited for, when it said ENDED; without an
+                                           init, of the app */
     struct mb_record steps[MB_MAX_STEPS];
 };
 
@@ -47,8 +50,8 @@ struct mb_report {
     uint64_t started_ns;                /* CLOCK_REALTIME */
     uint64_t exec_ns, end_ns;           /* since the start, CLOCK_MONOTONIC */
     uint64_t user_ns, system_ns, max_rss_bytes, minor_faults, major_faults, voluntary_switches,
-             involuntary_switches, processes;   /* wait4's rusage of init; processes: that init
-                                           reaped, 0 if it was killed: then the usage is not the box's */
+             involuntary_switches, processes;   /* the board's usage; processes: that init reaped, 0
+                                           if it was killed: then there is none of the box */
     int64_t figures[MB_FIGURE_COUNT];   /* -1: not measured */
     uint64_t stdout_bytes, stderr_bytes, stdout_kept_bytes, stderr_kept_bytes;
     uint32_t step_count, refusal_count, detail_size, pad;

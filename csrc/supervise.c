@@ -468,7 +468,7 @@ void mb_supervise(struct mb_engine *engine)
     }
 }
 
-/* Reap init, whose usage counts all that ever was in the box, and take the last messages from it. */
+/* Reap init, and take the last messages from it. */
 void mb_reap(struct mb_engine *engine)
 {
     struct mb_box *box = &engine->box;
@@ -478,7 +478,8 @@ void mb_reap(struct mb_engine *engine)
         ;
     if (box->shares_pids)
         mb_kill_cgroups(box);
-    if (mb_wait4(box->init_pid, &status, 0, &engine->usage) != box->init_pid)
+    struct rusage *usage = box->has_init ? NULL : &box->board->usage;
+    if (mb_wait4(box->init_pid, &status, 0, usage) != box->init_pid)
         return;
     engine->ended_ns = mb_now(box);
     if (engine->ended_how)

@@ -302,6 +302,11 @@ static inline pid_t mb_wait4(pid_t pid, int *status, int options, struct rusage 
     return (pid_t)MB_QUIET(__NR_wait4, pid, status, options, usage);
 }
 
+static inline int mb_getrusage(int who, struct rusage *usage)
+{
+    return (int)MB_QUIET(__NR_getrusage, who, usage);
+}
+
 static inline int mb_execve(const char *path, char *const *argv, char *const *environment)
 {
     return (int)MB_SYS(EXECVE, __NR_execve, path, argv, environment);

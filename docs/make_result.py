@@ -78,7 +78,7 @@ VERDICTS = {
         ("step", "name", "call", "errno", "cause", "detail")),
 }
 
-WAIT4, INIT, CLOCK, RELAY = ("wait4(2) of init", "init", "CLOCK_MONOTONIC", "the engine's relay")
+WAIT4, INIT, CLOCK, RELAY = ("wait4(2) by init", "init", "CLOCK_MONOTONIC", "the engine's relay")
 KILLED = "init was killed"
 NO_GROUP = "the box has no cgroup of that controller"
 NO_IO = (f"{NO_GROUP}: v1 has it with `--cgroups enabled` or a cap on a device only; v1 from Linux "
@@ -89,7 +89,7 @@ PAST = "stdout and stderr are pipes that the box has itself (no cap on output)"
 
 USAGE = {
     "cpu_s": (
-        "CPU time of all its processes, set-up by init included",
+        "CPU time of the program and all that comes of it; a cgroup counts init as well, some 2 ms",
         WAIT4, f"no cgroup, and {KILLED}"),
     "cpu_user_s": ("its part in user mode", WAIT4, f"no cgroup, and {KILLED}"),
     "cpu_system_s": ("its part in the kernel", WAIT4, f"no cgroup, and {KILLED}"),

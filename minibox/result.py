@@ -39,8 +39,9 @@ SIGKILL = 9
 class Usage(Record):
     """What the box used. Seconds and bytes; None is "not measured", never 0.
 
-    cpu_s: over all processes, cpu_user_s and cpu_system_s its parts; throttled_s: how long the CPU
-    cap held it back.  wall_s: from exec to the end; setup_s: from the engine's start to exec.
+    cpu_s: over all processes, init counted in a cgroup only; cpu_user_s and cpu_system_s its parts;
+    throttled_s: how long the CPU cap held it back.  wall_s: from exec to the end; setup_s: from the
+    engine's start to exec.
     memory_peak_bytes: of the whole box, page cache and tmpfs included; swap_peak_bytes: swap on top
     of that; max_rss_bytes: of its largest process.  processes: how many init reaped; pids_peak:
     most at one time; pids_refused: forks that the cap refused.  *_pressure_s: for how long at least
