@@ -17,6 +17,7 @@ import pytest
 from browser import browse
 
 from minibox.testing.experiment import load
+from minibox.testing.experiment.runner import tied
 
 SMALL = """\
 title = "Small & quick"
@@ -133,6 +134,13 @@ def test_a_run_and_its_neighbour_end_with_an_experiment_that_is_killed(root_boxe
                 names = {one.name() for one in boxes}
         process.send_signal(signal.SIGKILL)
     assert psutil.wait_procs(boxes, timeout=20)[1] == []
+
+
+def test_what_an_experiment_starts_does_not_begin_when_that_has_ended() -> None:
+    argv = [str(os.getppid()) if one == str(os.getpid()) else one for one in tied("minibox")]
+    done = subprocess.run([*argv, "run", "--", "echo", "ran"], capture_output=True, text=True)
+    assert (done.returncode, done.stdout) == (1, "")
+    assert done.stderr == "minibox: what started it has ended\n"
 
 
 def test_samples_of_another_experiment_are_left_alone(boxed: Any) -> None:

@@ -26,14 +26,13 @@ if TYPE_CHECKING:
 PATIENCE_S = 600.0
 READY_S = 30.0
 TIED = """
-import runpy, signal, sys
+import os, runpy, signal, sys
 from minibox.syscalls import die_with_parent
 die_with_parent(signal.SIGTERM)
+if os.getppid() != int(sys.argv.pop(1)):
+    sys.exit("minibox: what started it has ended")
 runpy.run_module(sys.argv.pop(1), run_name="__main__", alter_sys=True)
 """
-"""As -m of Python, but it is asked to end when this process is killed."""
-MODULE = (sys.executable, "-P", "-c", TIED)
-COMMAND = (*MODULE, "minibox")
 
 
 class CannotRun(Exception):
@@ -73,6 +72,11 @@ def run_one(asked: Experiment, cell: Cell, repetition: int, home: str) -> Sample
                       open=[], error=str(error), doubts=[])
 
 
+def tied(module: str) -> tuple[str, ...]:
+    """As -m of Python, but it is asked to end when this process is killed, or never begins."""
+    return (sys.executable, "-P", "-c", TIED, str(os.getpid()), module)
+
+
 def caller(cell: Cell, home: str) -> tuple[tuple[str, ...], dict[str, str]]:
     """What a command begins with to be the cell's caller's, and its environment."""
     own = dict(os.environ)
@@ -81,7 +85,7 @@ def caller(cell: Cell, home: str) -> tuple[tuple[str, ...], dict[str, str]]:
     user = pwd.getpwnam("nobody")
     prefix = ("setpriv", "--reuid", str(user.pw_uid), "--regid", str(user.pw_gid),
               "--clear-groups", "--")
-    done = subprocess.run([*prefix, *COMMAND, "--version"], capture_output=True, cwd="/")
+    done = subprocess.run([*prefix, *tied("minibox"), "--version"], capture_output=True, cwd="/")
     if done.returncode:
         raise CannotRun(f"user {user.pw_name} cannot reach {sys.executable}")
     return prefix, own | {"HOME": home, "XDG_CACHE_HOME": f"{home}/cache"}
@@ -95,7 +99,7 @@ def neighbour(asked: Experiment, cell: Cell, prefix: tuple[str, ...],
     if not names:
         yield
         return
-    argv = [*prefix, *COMMAND, "run", *beside(cell), "--", *asked.neighbours[names[0]]]
+    argv = [*prefix, *tied("minibox"), "run", *beside(cell), "--", *asked.neighbours[names[0]]]
     with started(argv, environment) as process:
         assert process.stdout and process.stderr
         if not select.select([process.stdout], [], [], READY_S)[0]:
@@ -152,7 +156,7 @@ def in_another(asked: Experiment, cell: Cell, prefix: tuple[str, ...],
                environment: dict[str, str]) -> tuple[dict[str, Any], str]:
     """A run in another runtime: of its usage only the wall time is known."""
     what = json.dumps([runtime_of(cell), options(cell), asked.command])
-    argv = [*prefix, *MODULE, "minibox.testing.experiment.other", what]
+    argv = [*prefix, *tied("minibox.testing.experiment.other"), what]
     done = finished(argv, environment)
     if done.returncode:
         raise CannotRun(last_line(done.stderr) or f"status {done.returncode}")
@@ -165,7 +169,7 @@ def in_another(asked: Experiment, cell: Cell, prefix: tuple[str, ...],
 def in_a_box(asked: Experiment, cell: Cell, prefix: tuple[str, ...],
              environment: dict[str, str]) -> tuple[dict[str, Any], str]:
     with tempfile.TemporaryFile("w+") as result:
-        argv = [*prefix, *COMMAND, "run", "--observe", "--result", f"fd:{result.fileno()}",
+        argv = [*prefix, *tied("minibox"), "run", "--observe", "--result", f"fd:{result.fileno()}",
                 *options(cell), "--", *asked.command]
         done = finished(argv, environment, pass_fds=(result.fileno(),))
         result.seek(0)
@@ -181,7 +185,7 @@ def in_a_box(asked: Experiment, cell: Cell, prefix: tuple[str, ...],
 
 def probed(asked: Experiment, cell: Cell, prefix: tuple[str, ...],
            environment: dict[str, str]) -> dict[str, Any]:
-    argv = [*prefix, *COMMAND, "probe", "--json", "--only", ",".join(asked.probes),
+    argv = [*prefix, *tied("minibox"), "probe", "--json", "--only", ",".join(asked.probes),
             "--runtime", runtime_of(cell), "--", *options(cell)]
     done = finished(argv, environment)
     try:
