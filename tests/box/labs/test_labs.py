@@ -109,9 +109,11 @@ def test_a_user_to_whom_cgroups_are_delegated_is_graded_on_them(user_boxed, dele
 def test_what_a_witness_leaves_behind_is_no_witness():
     nonce, me = secrets.token_hex(16), os.getpid()
 
-    def found(*acts: str) -> int:
+    def begun(*acts: str) -> subprocess.Popen[bytes]:
+        return subprocess.Popen([probe.program(), "--witness", nonce, *acts])
+
+    def found(process: subprocess.Popen[bytes]) -> int:
         """How many witnesses there are in the end; whatever is left of them is killed."""
-        process = subprocess.Popen([probe.program(), "--witness", nonce, *acts])
         left, until = [], time.monotonic() + 5
         while time.monotonic() < until and not (
                 len(left) == 2 and len(witnesses(me, nonce)) < 2):
@@ -122,8 +124,10 @@ def test_what_a_witness_leaves_behind_is_no_witness():
         process.wait()
         return number
 
-    assert found("fork=2", "exit=0") == 0                   # orphans, which the tests adopt
-    assert found("fork=1") == 1                             # a child, beside its parent
+    parent = begun("fork=2", "exit=0")
+    parent.wait()
+    assert found(parent) == 0                               # orphans, which the tests adopt
+    assert found(begun("fork=1")) == 1                      # a child, beside its parent
 
 
 @LABS
