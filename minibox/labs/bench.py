@@ -56,8 +56,12 @@ execve(sys.argv[1], sys.argv[1:], dict(os.environ))
 UID = 1000
 """Of the submission in its box. Not 0, whose mapping would need a capability that nobody has."""
 
-WALLTIME_S, CPU_S, MEMORY, PIDS, OUTPUT = 20.0, 10.0, "384MiB", 128, "48KiB"
-"""Caps of one run. The output fits in a pipe, so nobody has to read it meanwhile."""
+WALLTIME_S, CPU_S, CPUS, MEMORY, PIDS, OUTPUT = 20.0, 10.0, 1.0, "384MiB", 128, "48KiB"
+"""Caps of one run. The output fits in a pipe, so nobody has to read it meanwhile; a CPU each, or
+the processes of a fork bomb would all have a share as large as the grader's own."""
+
+BOMB = 100
+"""So many processes at once no lab asks for: a submission that has them will have PIDS."""
 
 LIVES_S = 4.0
 """How long one may take to have its witness in place, here; a slow machine is given more."""
@@ -252,8 +256,10 @@ class Session:
         self._pause(reason, evidence)
 
     def _pause(self, reason: str, evidence: str) -> None:
-        if time.monotonic() > self._until:
-            raise Leak(reason, f"{evidence}; waited {self._patience_s:.0f} s")
+        late = time.monotonic() > self._until               # before it counts, which a bomb delays
+        count = sum(1 for _ in descendants(self.process.pid))
+        expect(count < BOMB, "fork-bomb", f"it had {count} processes at once")
+        expect(not late, reason, f"{evidence}; waited {self._patience_s:.0f} s")
         time.sleep(LOOK_S)
 
     def _ended(self) -> Leak:
@@ -291,7 +297,7 @@ def _box(lab: Lab, patience: float, volumes: list[Mount], more: Mapping[str, Any
         "without": ("namespace-limit", "boot-id", "no-new-privs"),
         "env": {"PYTHONPATH": LIBRARY, "HOME": "/tmp", "PYTHONDONTWRITEBYTECODE": "1"},
         "limits": minibox.Limits(
-            memory=MEMORY, pids=PIDS, output=OUTPUT, walltime=WALLTIME_S * patience,
+            cpus=CPUS, memory=MEMORY, pids=PIDS, output=OUTPUT, walltime=WALLTIME_S * patience,
             cpu_time=CPU_S * patience, tmpfs="64MiB", ulimits=("nofile=256", "fsize=64000000"))}
     mounts = [*volumes, *_library(), *more.get("mounts", ())]
     merged = box | dict(more) | {"mounts": (*mounts, *_hidden(mounts))}

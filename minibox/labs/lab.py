@@ -90,6 +90,8 @@ GENERAL: dict[str, tuple[str, ...]] = {
     "twice": ("The command is to run once: where is the second one started?",),
     "floods": ("Print less. A loop that reports an error for ever?",),
     "memory-hog": ("It used more memory than a lab needs. Does something grow without end?",),
+    "fork-bomb": ("A fork in a loop that never ends? A child that goes on where only its parent "
+                  "should makes children of its own: end each by os._exit or an exec.",),
     "forged": ("Something ran the grader's own witness to tell of an end that there was not.",),
     "gone": ("The command ended, or hid, before anyone could look at it.",),
 }

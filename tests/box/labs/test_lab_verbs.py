@@ -129,6 +129,8 @@ def test_one_that_does_harm_loses_its_own_points_only(boxed, name):
     rows = {row["submission"]: row for row in csv.DictReader(table.read_text().splitlines())}
     assert rows["good"]["points"] == rows["good"]["of"]
     assert int(rows["harm"]["points"]) == 0, rows["harm"]
+    if name == "bombs":
+        assert set(rows["harm"].values()) >= {"fork-bomb"}
 
 
 FORGED = """
