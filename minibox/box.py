@@ -19,6 +19,7 @@ from functools import lru_cache
 from minibox import engine, host, plan, report
 from minibox.errors import EngineError, HostError, MiniboxError, SpecError
 from minibox.pump import Pump
+from minibox.record import replace
 from minibox.request import box_spec, plan_for
 from minibox.result import Result
 
@@ -334,11 +335,11 @@ class Process:
 
     def _capture(self, input: bytes | str | None) -> None:
         """Have the pump move what the streams carry."""
-        if self._capturing or self._ended:
+        if self._capturing:
             return
         self._capturing = True
         stdin, *outputs = self._ends
-        if stdin >= 0:
+        if stdin >= 0 and not self._ended:
             if self._files[0] is not None:
                 self._files[0].flush()
             data = input.encode(self._encoding or "utf-8") if isinstance(input, str) else input
@@ -346,6 +347,19 @@ class Process:
         for fd in outputs:
             if fd >= 0:
                 self._pump.collect(fd)
+        if self._ended:
+            self._take_rest()
+
+    def _take_rest(self) -> None:
+        """It ended before anyone asked for what it wrote: that lies in the pipes."""
+        self._pump.run(0)
+        try:
+            if self.result and self._pump.collected.keys() & self._ends:
+                out, err = self._texts()
+                self.result = replace(self.result, stdout=out, stderr=err)
+        except UnicodeError as error:
+            self._failure = error
+        self._close_streams()
 
     @property
     def _ended(self) -> bool:
@@ -381,20 +395,23 @@ class Process:
         os.close(self._pump.report)
         status = engine.reap(self.pid)
         around = self._observer.end() if self._observer else None
-        block, *outputs = (self._pump.collected.get(fd)
-                           for fd in (self._pump.report, *self._ends[1:]))
-        if self._capturing:
-            self._close_streams()
+        block = self._pump.collected[self._pump.report]
         try:
             if not block:
                 raise EngineError(f"the engine ended without a report, with status {status}")
-            out, err = map(self._text, outputs)
+            out, err = self._texts()
             self.result = Result(args=self.args, plan=self._plan, stdout=out, stderr=err,
                                  report=report.decode(bytes(block)), surroundings=around)
         except (MiniboxError, UnicodeError) as error:
             self._failure = error
+        if self._capturing:
+            self._close_streams()
         if self.result is None or self.result.reason == "setup":
             _look_again()
+
+    def _texts(self) -> tuple[bytes | str | None, ...]:
+        """What was captured of stdout and of stderr."""
+        return tuple(self._text(self._pump.collected.get(fd)) for fd in self._ends[1:])
 
     def _text(self, captured: bytearray | None) -> bytes | str | None:
         if captured is None or not self._encoding:

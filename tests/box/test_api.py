@@ -112,6 +112,18 @@ def test_popen_is_like_subprocess():
         process.stdout.close()
 
 
+@pytest.mark.parametrize("wait", ["wait", "poll"])
+def test_what_it_wrote_is_there_after_its_end_too(wait):
+    before = set(os.listdir("/proc/self/fd"))
+    process = Box().popen(["/bin/sh", "-c", "echo out; echo err >&2; exit 3"], stdin=minibox.PIPE,
+                          stdout=minibox.PIPE, stderr=minibox.PIPE, text=True)
+    while getattr(process, wait)() is None:
+        time.sleep(0.001)
+    assert process.communicate("unread") == ("out\n", "err\n")
+    assert (process.result.stdout, process.complete().stderr) == ("out\n", "err\n")
+    assert process.returncode == 3 and set(os.listdir("/proc/self/fd")) == before
+
+
 def test_communicate_goes_on_after_a_timeout():
     process = Box().popen(["/bin/sh", "-c", "echo one; cat; echo two"], stdin=minibox.PIPE,
                           stdout=minibox.PIPE, text=True)
