@@ -73,7 +73,7 @@ def run_one(asked: Experiment, cell: Cell, repetition: int, home: str) -> Sample
 
 
 def tied(module: str) -> tuple[str, ...]:
-    """As -m of Python, but it is asked to end when this process is killed, or never begins."""
+    """As -m of Python, but asked to end when this process is killed; later it never begins."""
     return (sys.executable, "-P", "-c", TIED, str(os.getpid()), module)
 
 

@@ -14,6 +14,7 @@ from pathlib import Path
 
 import pytest
 
+from minibox.labs.bench import Bench
 from minibox.labs.lab import find
 
 LAB = find("4")
@@ -129,8 +130,33 @@ def test_one_that_does_harm_loses_its_own_points_only(boxed, name):
     rows = {row["submission"]: row for row in csv.DictReader(table.read_text().splitlines())}
     assert rows["good"]["points"] == rows["good"]["of"]
     assert int(rows["harm"]["points"]) == 0, rows["harm"]
-    if name == "bombs":
-        assert set(rows["harm"].values()) >= {"fork-bomb"}
+
+
+@pytest.mark.needs("cgroup.memory")                         # else it may be a hog of memory first
+def test_a_fork_bomb_is_named_by_every_check(root_boxed):
+    where = submission(root_boxed.scratch / "class" / "eve", root_boxed, HARM["bombs"])
+    junit = root_boxed.scratch / "junit.xml"
+    done = root_boxed.minibox("lab", "check", "4", str(where), "--junit", str(junit), timeout=300)
+    failures = ET.parse(junit).getroot().findall(".//failure")
+    assert [one.get("type") for one in failures] == ["fork-bomb"] * len(LAB.checks), done.stdout
+    assert LAB.hint("fork-bomb") in done.stdout
+
+
+TWO_BURNERS = """
+import os, time
+os.fork()
+end = time.monotonic() + 1
+while time.monotonic() < end: pass
+"""
+
+
+@pytest.mark.needs("cgroup.cpu")
+def test_a_submission_has_one_cpu(root_boxed):
+    where = submission(root_boxed.scratch / "class" / "eve", root_boxed, TWO_BURNERS)
+    with Bench(LAB, where).run("box.py") as session:
+        done = session.end()
+    assert (done.returncode, done.stdout) == (0, "")
+    assert done.usage.cpu_s / done.usage.wall_s < 1.2
 
 
 FORGED = """
